@@ -1,0 +1,144 @@
+"""The OpenAI chat format: our requests to its JSON, its JSON to our completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from phronesis.agents.client.profile import Profile
+from phronesis.core.chat import Alternative, ChatRequest, Completion, FinishReason, TokenLogprobs, Usage
+from phronesis.core.errors import ContextOverflow, ModelError, RateLimited, Refused, ServerFailed
+from phronesis.core.http import HttpReply
+
+_CONTEXT_SIGNS = ("context length", "context size", "exceed_context", "maximum context", "too many tokens")
+
+
+def chat_body(request: ChatRequest, n: int, profile: Profile, *, send_seed: bool) -> dict[str, Any]:
+    """The JSON body of POST /chat/completions. Fields a server might not know are left out unless they are set."""
+    sampling = request.sampling
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    body: dict[str, Any] = {
+        "model": profile.model,
+        "messages": messages,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
+    for name in ("top_k", "min_p", "min_tokens"):
+        if getattr(sampling, name) is not None:
+            body[name] = getattr(sampling, name)
+    if n > 1:
+        body["n"] = n
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.seed is not None and send_seed:
+        body["seed"] = request.seed
+    if request.prefill:
+        messages.append({"role": "assistant", "content": request.prefill})
+        body["continue_final_message"] = True
+        body["add_generation_prompt"] = False
+    if request.logprobs:
+        body["logprobs"] = True
+        if request.logprobs > 1:
+            body["top_logprobs"] = min(request.logprobs, profile.logprobs or request.logprobs)
+    if request.reply_schema is not None:
+        schema = {"name": "reply", "schema": request.reply_schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
+
+
+def error_of(reply: HttpReply, url: str) -> ModelError:
+    """The typed failure for a status of 400 and above."""
+    text = reply.body[:600].decode("utf-8", "replace")
+    try:
+        payload = orjson.loads(reply.body)
+        inner = payload.get("error", payload) if isinstance(payload, dict) else payload
+        text = str(inner.get("message", inner) if isinstance(inner, dict) else inner)[:600]
+    except ValueError:
+        pass
+    status = reply.status
+    if status == 429:
+        return RateLimited(f"{url} answered 429: {text}", status=status, retry_after=_seconds(reply.headers))
+    if status >= 500 or status == 408:
+        return ServerFailed(f"{url} answered {status}: {text}", status=status, retry_after=_seconds(reply.headers))
+    if status in (400, 413, 422) and any(sign in text.lower() for sign in _CONTEXT_SIGNS):
+        return ContextOverflow(
+            f"prompt and reply do not fit the model: {text}",
+            mend="shorten the task, lower max_tokens, or serve the model with a longer context",
+            status=status,
+        )
+    mend = "set OPENAI_API_KEY" if status in (401, 403) else None
+    return Refused(f"{url} answered {status}: {text}", mend=mend, status=status)
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def parse_reply(body: bytes, n: int, profile: Profile, prefill: str, url: str) -> tuple[tuple[Completion, ...], Usage]:
+    """n completions in choice order and what they cost.
+
+    Raises ServerFailed when the body is not JSON or holds fewer choices than were asked for."""
+    try:
+        payload = orjson.loads(body)
+        choices = sorted(payload["choices"], key=lambda choice: choice.get("index", 0))
+        completions = tuple(_completion(choice, profile, prefill) for choice in choices[:n])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ServerFailed(f"{url} sent no chat completion ({error!r}): {body[:120]!r}", malformed=True) from None
+    if len(completions) < n:
+        raise ServerFailed(f"{url} sent {len(completions)} of {n} choices", malformed=True)
+    spent = payload.get("usage") or {}
+    details = spent.get("prompt_tokens_details") or {}
+    generated = int(spent.get("completion_tokens") or 0)
+    counted = sum(completion.tokens for completion in completions)
+    if n > 1 and not profile.counts_all_choices:
+        generated = max(generated, counted)
+    if len(completions) == 1 and completions[0].tokens == 0 and generated:
+        completions = (_with_tokens(completions[0], generated),)
+    return completions, Usage(
+        calls=n,
+        requests=1,
+        prompt_tokens=int(spent.get("prompt_tokens") or 0),
+        completion_tokens=generated or counted,
+        cached_tokens=int(details.get("cached_tokens") or 0),
+    )
+
+
+def _with_tokens(completion: Completion, tokens: int) -> Completion:
+    return Completion(
+        text=completion.text,
+        finish=completion.finish,
+        reasoning=completion.reasoning,
+        logprobs=completion.logprobs,
+        tokens=tokens,
+    )
+
+
+def _completion(choice: Mapping[str, Any], profile: Profile, prefill: str) -> Completion:
+    message = choice["message"]
+    text = message.get("content") or ""
+    if prefill and profile.prefill == "echo" and text.startswith(prefill):
+        text = text[len(prefill) :]
+    finish: FinishReason = {"stop": "stop", "length": "length"}.get(choice.get("finish_reason") or "", "other")  # type: ignore[assignment]  # mypy widens the dict's values to str
+    logprobs = _logprobs(choice.get("logprobs"))
+    return Completion(
+        text=text,
+        finish=finish,
+        reasoning=message.get("reasoning") or message.get("reasoning_content") or "",
+        logprobs=logprobs,
+        tokens=len(logprobs.tokens) if logprobs else 0,
+    )
+
+
+def _logprobs(block: Mapping[str, Any] | None) -> TokenLogprobs | None:
+    content = (block or {}).get("content")
+    if not content:
+        return None
+    rows = [row.get("top_logprobs") or () for row in content]
+    top = tuple(tuple(Alternative(alt["token"], alt["logprob"]) for alt in row) for row in rows) if any(rows) else ()
+    return TokenLogprobs(tuple(row["token"] for row in content), tuple(row["logprob"] for row in content), top)

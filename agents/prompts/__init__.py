@@ -1,0 +1,1 @@
+"""Prompts as Markdown files; phronesis.agents.prompt loads and fills them."""

@@ -1,0 +1,1 @@
+"""Outcome and step scorers, one per file."""

@@ -1,0 +1,1 @@
+"""Node factories and steps that several strategies share."""

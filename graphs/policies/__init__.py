@@ -1,0 +1,1 @@
+"""Pure maths of strategies: votes, gates, pools, statistics. Standard library and numpy only."""

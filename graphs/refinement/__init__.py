@@ -1,0 +1,1 @@
+"""Strategies that improve attempts: one file each."""

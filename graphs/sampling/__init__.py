@@ -1,0 +1,1 @@
+"""Strategies that draw samples and choose: one file each."""

@@ -1,0 +1,46 @@
+"""Multi-agent reasoning recipes on local models, with a memory that lasts.
+
+Names are loaded when they are first used, so that ``import phronesis`` stays under a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "Budget": "phronesis.core.budget",
+    "Candidate": "phronesis.core.result",
+    "Concept": "phronesis.core.concept",
+    "Memory": "phronesis.memory.session",
+    "Message": "phronesis.core.task",
+    "PhronesisError": "phronesis.core.errors",
+    "Recipe": "phronesis.graphs.recipe",
+    "Result": "phronesis.core.result",
+    "Task": "phronesis.core.task",
+}
+
+__all__ = ["Budget", "Candidate", "Concept", "Memory", "Message", "PhronesisError", "Recipe", "Result", "Task"]
+
+if TYPE_CHECKING:
+    from phronesis.core.budget import Budget
+    from phronesis.core.concept import Concept
+    from phronesis.core.errors import PhronesisError
+    from phronesis.core.result import Candidate, Result
+    from phronesis.core.task import Message, Task
+    from phronesis.graphs.recipe import Recipe
+    from phronesis.memory.session import Memory
+
+
+def __getattr__(name: str) -> object:
+    if name in _EXPORTS:
+        value = getattr(import_module(_EXPORTS[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'phronesis' has no attribute {name!r}; public names: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

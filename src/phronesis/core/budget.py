@@ -1,0 +1,212 @@
+"""Limits, and the account of what was spent against them.
+
+An account is a tree: at a fan-out each branch gets a sub-account for the most its stage can need, in index order, so that
+the cap on calls is exact whatever the arrival order; ``join`` brings back what a branch did not spend. Depth (the critical
+path in calls) is counted the same way: calls in one account follow each other, branches run side by side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from phronesis.core.chat import Usage
+from phronesis.core.errors import BudgetExhausted
+
+
+class Budget(BaseModel):
+    """Limits of one task; None = no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: int | None = Field(default=None, ge=0)
+    """Completions that may be asked for; never exceeded."""
+    tokens: int | None = Field(default=None, ge=0)
+    """Prompt and generated tokens; overshoot is at most the calls in flight."""
+    seconds: float | None = Field(default=None, ge=0)
+    """Active time, over all sessions of a resumed run."""
+    depth: int | None = Field(default=None, ge=0)
+    """Longest chain of calls that wait for one another."""
+
+
+@dataclass
+class Spent:
+    """Totals of a whole tree of accounts, by role."""
+
+    by_role: dict[str, Usage] = field(default_factory=dict)
+    tokens_in_flight: int = 0
+    completions_seen: int = 0
+    completion_tokens_seen: int = 0
+    denied: str | None = None
+
+    @property
+    def total(self) -> Usage:
+        return sum(self.by_role.values(), Usage())
+
+    def estimate(self, prompt_tokens: int, calls: int, max_tokens: int) -> int:
+        """Tokens that a request will probably cost: its prompt and the running mean of replies (first: half the cap)."""
+        if self.completions_seen:
+            mean = self.completion_tokens_seen / self.completions_seen
+        else:
+            mean = max_tokens / 2
+        return prompt_tokens + int(calls * min(mean, max_tokens))
+
+
+class Account:
+    """What a task, or one branch of it, may spend and has spent."""
+
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        seconds_before: float = 0.0,
+    ) -> None:
+        """``seconds_before``: active time of earlier sessions of a resumed run."""
+        self.budget = budget or Budget()
+        self.cap = self.budget.calls
+        self.spent_calls = 0
+        self.depth = 0
+        self._depth_before = 0
+        self._held = 0
+        self._children: dict[str, Account] = {}
+        self._spent = Spent()
+        self._clock = clock
+        self._start = clock() - seconds_before
+
+    def _child(self, calls: int) -> Account:
+        child = object.__new__(Account)
+        child.budget = self.budget
+        child.cap = calls if self.cap is None else min(calls, self.remaining or 0)
+        child.spent_calls = child.depth = child._held = 0
+        child._depth_before = self._depth_before + self.depth
+        child._children = {}
+        child._spent = self._spent
+        child._clock = self._clock
+        child._start = self._start
+        return child
+
+    @property
+    def remaining(self) -> int | None:
+        """Calls still free here; None = no limit."""
+        return None if self.cap is None else self.cap - self.spent_calls - self._held
+
+    @property
+    def seconds(self) -> float:
+        """Active seconds so far."""
+        return self._clock() - self._start
+
+    @property
+    def seconds_left(self) -> float | None:
+        return None if self.budget.seconds is None else self.budget.seconds - self.seconds
+
+    @property
+    def usage(self) -> Usage:
+        """Totals of the whole tree."""
+        return self._spent.total
+
+    @property
+    def by_role(self) -> Mapping[str, Usage]:
+        return self._spent.by_role
+
+    @property
+    def denied(self) -> str | None:
+        """The limit that stopped something, or None."""
+        return self._spent.denied
+
+    def grant(self, wanted: int) -> int:
+        """How many of the wanted calls the cap allows, from 0 to ``wanted``; noted when it is fewer."""
+        granted = wanted if self.remaining is None else max(0, min(wanted, self.remaining))
+        if granted < wanted:
+            self._spent.denied = self._spent.denied or "calls"
+        return granted
+
+    def split(self, stages: Mapping[str, int]) -> dict[str, Account]:
+        """Sub-accounts by name, in the order given, each with at most the calls named and at most what is left."""
+        made = {}
+        for name, calls in stages.items():
+            child = self._child(calls)
+            self._held += child.cap or 0
+            self._children[name] = made[name] = child
+        return made
+
+    def child(self, name: str) -> Account:
+        """An open sub-account."""
+        return self._children[name]
+
+    def join(self, names: Iterable[str]) -> None:
+        """Closes sub-accounts: what they spent is booked here, what they did not is free again, the deepest counts."""
+        deepest = 0
+        for name in names:
+            child = self._children.pop(name)
+            self._held -= child.cap or 0
+            self.spent_calls += child.spent_calls
+            deepest = max(deepest, child.depth)
+        self.depth += deepest
+
+    def close(self) -> None:
+        """Joins whatever a stopped run left open, depth first."""
+        for child in self._children.values():
+            child.close()
+        self.join(tuple(self._children))
+
+    def reserve(self, calls: int, *, prompt_tokens: int = 0, max_tokens: int = 0) -> int:
+        """Books calls before they are made, as one step of depth; returns the tokens held for them.
+
+        Raises BudgetExhausted, and books nothing, when a limit does not allow them."""
+        self._check("calls", self.remaining is not None and calls > self.remaining, self.cap)
+        deep = self.budget.depth
+        self._check("depth", deep is not None and self._depth_before + self.depth + 1 > deep, deep)
+        left = self.seconds_left
+        self._check("seconds", left is not None and left <= 0, self.budget.seconds)
+        held = self._spent.estimate(prompt_tokens, calls, max_tokens)
+        limit = self.budget.tokens
+        over = limit is not None and self.usage.tokens + self._spent.tokens_in_flight + held > limit
+        self._check("tokens", over, limit)
+        self.spent_calls += calls
+        self.depth += 1
+        self._spent.tokens_in_flight += held
+        return held
+
+    def readmit(self, calls: int) -> int:
+        """Books calls that an earlier session of the run was allowed to make; nothing is held for them."""
+        self.spent_calls += calls
+        self.depth += 1
+        return 0
+
+    def release(self, held: int) -> None:
+        """Frees tokens that ``reserve`` held."""
+        self._spent.tokens_in_flight -= held
+
+    def book(self, role: str, usage: Usage) -> None:
+        """Adds what was really spent."""
+        self._spent.by_role[role] = self._spent.by_role.get(role, Usage()) + usage
+        self._spent.completions_seen += usage.calls
+        self._spent.completion_tokens_seen += usage.completion_tokens
+
+    def deny(self, limit: str) -> BudgetExhausted:
+        """Notes that a limit stopped something and returns the error to raise."""
+        self._spent.denied = self._spent.denied or limit
+        value = getattr(self.budget, limit)
+        return BudgetExhausted(
+            f"the budget of {value} {limit} is used up", mend=f"raise it with --budget {limit}=...", limit=limit
+        )
+
+    def _check(self, limit: str, broken: bool, value: float | int | None) -> None:
+        if broken:
+            raise self.deny(limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A place in a run: the path that names it and the account it spends from."""
+
+    path: str
+    account: Account
+
+    def at(self, name: str, account: Account | None = None) -> Branch:
+        """The place one step further down; the same account unless another is given."""
+        return Branch(f"{self.path}/{name}" if self.path else name, account or self.account)

@@ -1,0 +1,153 @@
+"""The one door for everything nondeterministic that a run sees: replies, recall hits, tool results, denials.
+
+``effect`` journals a value before anybody sees it and, on resume, hands out the journalled value instead of making it
+again. The key names the place in the run; the hash of the request stands beside it and is checked, so a journal never
+answers a question it was not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, TypeVar
+
+from phronesis.core.chat import request_hash
+from phronesis.core.errors import PhronesisError, ReplayDiverged, ToolError, revive
+from phronesis.core.journal import Event, EventType, Journal
+
+T = TypeVar("T")
+EffectType = Literal["call", "effect", "recall", "write"]
+_EFFECTS: frozenset[str] = frozenset({"call", "effect", "recall", "write"})
+
+
+class Effects:
+    """The effects of one task."""
+
+    def __init__(self, journal: Journal, task: str, *, elapsed: Callable[[], float] = lambda: 0.0) -> None:
+        self._journal = journal
+        self._task = task
+        self._elapsed = elapsed
+        self._recorded: dict[str, Event] = {}
+        self._intents: set[str] = set()
+        self._used: set[str] = set()
+        self.seconds_before = 0.0
+        for event in journal.recovered:
+            if event.task != task:
+                continue
+            self.seconds_before = max(self.seconds_before, event.elapsed)
+            if event.type == "intent":
+                self._intents.add(event.key)
+            elif event.type in _EFFECTS or event.type in ("failure", "budget"):
+                self._recorded[event.key] = event
+
+    def watch(self, elapsed: Callable[[], float]) -> None:
+        """Sets the clock whose reading goes beside each event."""
+        self._elapsed = elapsed
+
+    def spans(self, base: str) -> list[tuple[int, int]]:
+        """(first, count) of the journalled chunks of a sampled call, in index order; see ``chunk_key``."""
+        found = []
+        for key, event in self._recorded.items():
+            if key.startswith(f"{base}[") and "first" in event.data:
+                found.append((int(event.data["first"]), int(event.data["count"])))
+        return sorted(found)
+
+    def has(self, key: str) -> bool:
+        """Whether a value or a failure is journalled under the key."""
+        return key in self._recorded
+
+    def recorded_error(self, key: str) -> PhronesisError:
+        """The journalled failure under the key."""
+        return revive(self._recorded[key].data["error"])
+
+    def record_error(self, key: str, error: PhronesisError) -> None:
+        """Journals a denial or failure that no request stands behind."""
+        self._append("budget" if "limit" in error.details else "failure", key, {"error": error.to_json()})
+
+    async def effect(
+        self,
+        key: str,
+        request: Any,
+        do: Callable[[], Awaitable[T]],
+        *,
+        type: EffectType = "effect",
+        encode: Callable[[T], Any] = lambda value: value,
+        decode: Callable[[Any], T] = lambda value: value,
+        note: Mapping[str, Any] | None = None,
+        impure: bool = False,
+    ) -> T:
+        """The value under ``key``: the journalled one, or what ``do`` makes, journalled before it is returned.
+
+        Errors marked ``recorded`` are journalled and raised again on replay; others pass through and leave no trace.
+        ``impure`` work announces itself first: found announced but unfinished, it is refused, never silently repeated.
+        Raises ReplayDiverged when the journal holds another request under the key."""
+        assert key not in self._used, f"two effects of one run share the key {key!r}"
+        self._used.add(key)
+        event = self._recorded.get(key)
+        if event is not None:
+            self._same_request(key, event, request)
+            if event.type in ("failure", "budget"):
+                raise revive(event.data["error"])
+            return decode(event.data["value"])
+        if impure:
+            if key in self._intents:
+                raise ToolError(
+                    f"{key!r} was started before the run was stopped and its outcome is unknown",
+                    mend="check what it did, then start a new run",
+                )
+            self._append("intent", key, {"request": request})
+        heading = {**(note or {}), "hash": request_hash(request), "request": request}
+        try:
+            value = await do()
+        except PhronesisError as error:
+            if error.recorded:
+                kind: EventType = "budget" if "limit" in error.details else "failure"
+                self._append(kind, key, {**heading, "error": error.to_json()})
+            raise
+        self._append(type, key, {**heading, "value": encode(value)})
+        return value
+
+    def note(self, type: EventType, key: str, data: Mapping[str, Any]) -> None:
+        """Journals something that follows from effects: a decision, a score, a vote."""
+        self._journal.note(Event(type, self._task, key, data, self._elapsed()))
+
+    def _append(self, type: EventType, key: str, data: Mapping[str, Any]) -> None:
+        if not self._journal.texts:
+            data = {name: item for name, item in data.items() if name not in ("request", "value")}
+        event = Event(type, self._task, key, data, self._elapsed())
+        self._journal.append(event)
+        if type != "intent":
+            self._recorded[key] = event
+
+    def _same_request(self, key: str, event: Event, request: Any) -> None:
+        if "request" not in event.data:
+            raise ReplayDiverged(f"the journal was written without texts, so {key!r} cannot be replayed")
+        if event.data["hash"] == request_hash(request):
+            return
+        where = first_difference(event.data["request"], request)
+        raise ReplayDiverged(
+            f"the journal holds another request under {key!r}: {where}",
+            mend="the recipe, the prompts or the version changed since the run; start a new run",
+        )
+
+
+def chunk_key(base: str, first: int, count: int) -> str:
+    """Key of samples ``first`` to ``first + count - 1`` of a call."""
+    return f"{base}[{first}:{first + count}]"
+
+
+def first_difference(recorded: Any, wanted: Any, path: str = "request") -> str:
+    """Where two JSON values first differ, in words, each side cut to 60 characters."""
+    if isinstance(recorded, Mapping) and isinstance(wanted, Mapping):
+        for name in sorted({*recorded, *wanted}, key=str):
+            if recorded.get(name) != wanted.get(name):
+                return first_difference(recorded.get(name), wanted.get(name), f"{path}.{name}")
+    if isinstance(recorded, (list, tuple)) and isinstance(wanted, (list, tuple)):
+        for index, (left, right) in enumerate(zip(recorded, wanted, strict=False)):
+            if left != right:
+                return first_difference(left, right, f"{path}[{index}]")
+    return f"{path} was {_short(recorded)} and is now {_short(wanted)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,113 @@
+"""HTTP: one keep-alive pool per event loop and address. The only file of the package that imports aiohttp.
+
+Retries, limits and meaning belong to the callers; this file turns transport failures into our errors and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from phronesis.core.errors import ServerFailed, TimedOut
+
+_POOLS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, aiohttp.ClientSession]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """Status, headers (lower-case names) and body of an exchange."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def _session(base_url: str) -> aiohttp.ClientSession:
+    pools = _POOLS.setdefault(asyncio.get_running_loop(), {})
+    session = pools.get(base_url)
+    if session is None or session.closed:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=300)
+        session = pools[base_url] = aiohttp.ClientSession(connector=connector)
+    return session
+
+
+async def close_pools() -> None:
+    """Closes the pools of the running loop; whoever owns a loop calls it before the loop ends."""
+    for session in _POOLS.pop(asyncio.get_running_loop(), {}).values():
+        await session.close()
+
+
+def _headers(api_key: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", **(extra or {})}
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    return headers
+
+
+async def exchange(
+    method: str,
+    base_url: str,
+    path: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    api_key: str | None = None,
+    timeout: float = 600.0,
+    headers: Mapping[str, str] | None = None,
+) -> HttpReply:
+    """One request and its whole reply, any status.
+
+    Raises ServerFailed when the connection cannot be made or breaks, TimedOut after ``timeout`` seconds. Cancelling the
+    caller closes the request, which tells the server to stop generating."""
+    data = None if body is None else orjson.dumps(body)
+    limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout))
+    try:
+        async with _session(base_url).request(
+            method, base_url + path, data=data, headers=_headers(api_key, headers), timeout=limit
+        ) as response:
+            payload = await response.read()
+            lowered = {name.lower(): value for name, value in response.headers.items()}
+            return HttpReply(response.status, lowered, payload)
+    except TimeoutError:
+        raise TimedOut(f"no reply from {base_url}{path} within {timeout:g} s", url=base_url) from None
+    except (aiohttp.ClientError, OSError) as error:
+        refused = isinstance(error, aiohttp.ClientConnectorError)
+        raise ServerFailed(
+            f"connection to {base_url} {'refused' if refused else 'lost'}: {error}", url=base_url, refused=refused
+        ) from None
+
+
+async def events(
+    base_url: str, path: str, *, body: Mapping[str, Any], api_key: str | None = None, timeout: float = 600.0
+) -> AsyncIterator[Any]:
+    """The JSON payloads of a server-sent event stream until ``[DONE]``.
+
+    Raises ServerFailed when the stream ends without ``[DONE]`` (cut in half), or with a status of 400 and above."""
+    limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout))
+    try:
+        async with _session(base_url).post(
+            base_url + path, data=orjson.dumps(body), headers=_headers(api_key, None), timeout=limit
+        ) as response:
+            if response.status >= 400:
+                text = (await response.text())[:300]
+                raise ServerFailed(f"{base_url}{path} answered {response.status}: {text}", status=response.status)
+            async for raw in response.content:
+                line = raw.strip()
+                if not line.startswith(b"data:"):
+                    continue
+                payload = line[5:].strip()
+                if payload == b"[DONE]":
+                    return
+                yield orjson.loads(payload)
+    except TimeoutError:
+        raise TimedOut(f"the stream from {base_url}{path} took longer than {timeout:g} s", url=base_url) from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise ServerFailed(f"the stream from {base_url} broke off: {error}", url=base_url) from None
+    raise ServerFailed(f"the stream from {base_url} ended before [DONE]", url=base_url)

@@ -1,0 +1,149 @@
+"""What a run returns. ``Result.model_dump_json()`` is the ``--json`` output."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+CandidateStatus = Literal["ok", "unparsable", "failed"]
+StopReason = str
+"""``finished``, ``easy``, ``rounds``, ``budget:<limit>``, ``failed`` ... each strategy's page lists its own."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Failure(_Value):
+    """A call, tool or store operation that failed and what it was for."""
+
+    where: str
+    """Path in the run, then the role."""
+    error: str
+    """Name of the error type (core/errors.py)."""
+    message: str
+    """What happened."""
+
+
+class Candidate(_Value):
+    """One attempt at a task."""
+
+    id: str
+    """``c0``; a refined one names its round: ``c0.r1``."""
+    text: str = ""
+    """The whole attempt, prefill included."""
+    answer: str | None = None
+    """Canonical answer; None when it could not be read or the call failed."""
+    status: CandidateStatus = "ok"
+    """``unparsable`` attempts are kept, scored and counted, and have no vote."""
+    steps: tuple[str, ...] = ()
+    """The attempt cut into steps."""
+    mean_logprob: float | None = None
+    """Mean natural-log probability of the generated tokens."""
+    tokens: int = 0
+    """Generated tokens."""
+    cut_off: bool = False
+    """The reply ran into max_tokens."""
+    outcome: float | None = None
+    """Outcome score in (0, 1)."""
+    step_scores: tuple[float, ...] = ()
+    """One score in [0, 1] per step."""
+    reward: float | None = None
+    """What the strategy ranks and weighs by."""
+    parents: tuple[str, ...] = ()
+    """Candidates it was made from."""
+    round: int = 0
+    """0 = sampled; n = made by the n-th refinement."""
+    notes: str = ""
+    """What a reviewer said of its parent."""
+    error: Failure | None = None
+    """Set when, and only when, status is ``failed``."""
+
+
+class RoleUsage(_Value):
+    """What one role spent."""
+
+    calls: int = 0
+    requests: int = 0
+    failed_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class UsageReport(RoleUsage):
+    """What a task spent."""
+
+    seconds: float = 0.0
+    """Active time, over all sessions of a resumed run."""
+    by_role: dict[str, RoleUsage] = {}
+
+
+class MemoryRecall(_Value):
+    """A concept that was in the prompt, or why it was not."""
+
+    id: str
+    score: float
+    rendered: bool
+    """False: found, but the token budget left no room for it."""
+    text: str = ""
+    """The suggestion."""
+
+
+class MemoryWrite(_Value):
+    """What became of one concept the run wanted to write, or of the wish to write at all."""
+
+    outcome: Literal["written", "duplicate", "evidence", "refused", "failed"]
+    reason: str
+    id: str | None = None
+    """The concept's id, where there is one."""
+    suggestion: str = ""
+    situation: str = ""
+
+
+class MemoryReport(_Value):
+    """What the memory did in this run."""
+
+    session: str
+    mode: Literal["off", "read", "frozen", "write"]
+    version: int = 0
+    """Ledger version that was read."""
+    recalled: tuple[MemoryRecall, ...] = ()
+    written: tuple[MemoryWrite, ...] = ()
+
+
+class Result(_Value):
+    """Answer and account of one task."""
+
+    task_id: str
+    status: Literal["ok", "failed"]
+    """``failed``: no candidate came out; ``answer`` is None and ``failures`` say why."""
+    answer: str | None
+    """None when the run failed or no attempt could be read."""
+    answer_text: str = ""
+    """The attempt the answer is taken from."""
+    candidates: tuple[Candidate, ...] = ()
+    usage: UsageReport = UsageReport()
+    depth: int = 0
+    """Critical path in calls."""
+    stop_reason: StopReason = "finished"
+    unparsable: int = 0
+    """Candidates whose answer could not be read."""
+    degraded: tuple[str, ...] = ()
+    """What worked less well than asked for, for example ``recall is lexical: no embedder``."""
+    failures: tuple[Failure, ...] = ()
+    memory: MemoryReport | None = None
+    decisions: tuple[dict[str, Any], ...] = ()
+    """Gate and vote decisions with their inputs, in order."""
+    recipe: str = ""
+    strategy: str = ""
+    run_id: str = ""
+    journal: str = ""
+    """Path of the run's journal."""
+
+    def comparable(self) -> dict[str, Any]:
+        """The result without times and paths: equal for equal runs, replayed ones included."""
+        data = self.model_dump(mode="json", exclude={"journal", "run_id"})
+        data["usage"].pop("seconds")
+        return data

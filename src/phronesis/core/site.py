@@ -1,0 +1,30 @@
+"""Where in a run a call is made: what names it in the journal, and who pays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from phronesis.core.budget import Branch
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The place of one call. Its key is ours and the same in every session of a run."""
+
+    branch: Branch
+    role: str
+    occurrence: str = "0"
+    """Tells apart calls of one role at one path; ``0.again`` is a re-ask."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.branch.path}#{self.role}.{self.occurrence}"
+
+    @property
+    def where(self) -> str:
+        """For people: path and role."""
+        return f"{self.branch.path or 'task'} {self.role}"
+
+    def again(self) -> Site:
+        """The place of a re-ask."""
+        return Site(self.branch, self.role, f"{self.occurrence}.again")

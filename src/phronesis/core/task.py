@@ -1,0 +1,78 @@
+"""What is asked: messages and the task that holds them. No gold answer lives here."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from phronesis.core.errors import ConfigurationError
+
+AnswerFormat = Literal["number", "choice", "text"]
+Speaker = Literal["system", "user", "assistant"]
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Speaker
+    """Who speaks."""
+    content: str
+    """What is said."""
+
+
+def _as_messages(value: Any) -> Any:
+    """A plain string is one user message."""
+    return (Message(role="user", content=value),) if isinstance(value, str) else value
+
+
+class Task(BaseModel):
+    """One problem."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: Annotated[tuple[Message, ...], BeforeValidator(_as_messages)]
+    """The conversation so far; the last message is the user's question. System prompt and history are kept."""
+    id: str = ""
+    """Stable name of the task; empty = a hash of its content."""
+    context: str | None = None
+    """Text the question refers to, put before it."""
+    answer_format: AnswerFormat | None = None
+    """How an answer is read and compared; None = the recipe's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("id"):
+            text = f"{_as_messages(data.get('messages'))!r}|{data.get('context')!r}|{data.get('answer_format')!r}"
+            data = {**data, "id": "t" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}
+        return data
+
+    @model_validator(mode="after")
+    def _asks(self) -> Task:
+        if not self.messages or self.messages[-1].role != "user" or not self.messages[-1].content.strip():
+            raise ValueError("the last message must be a user's and not be empty")
+        return self
+
+    @property
+    def question(self) -> str:
+        """The last user message, after the context if there is one."""
+        text = self.messages[-1].content.strip()
+        return f"{self.context.strip()}\n\n{text}" if self.context and self.context.strip() else text
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """Everything before the question: system prompt and earlier turns."""
+        return self.messages[:-1]
+
+
+def as_task(value: Task | str, *, id: str = "") -> Task:
+    """A Task from a Task or a question. An empty question is a ConfigurationError."""
+    if isinstance(value, Task):
+        return value
+    if not value.strip():
+        raise ConfigurationError(f"the question is empty ({value!r})", mend="give the problem's text as QUESTION")
+    return Task(messages=(Message(role="user", content=value),), id=id)

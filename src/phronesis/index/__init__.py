@@ -1,0 +1,1 @@
+"""Vectors: embedders and their fingerprints, exact search, the Chroma index."""

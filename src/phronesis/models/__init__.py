@@ -1,0 +1,1 @@
+"""Engines and model files: the catalogue, pulling, the embedded engine."""
