@@ -36,7 +36,7 @@ class Endpoint:
     """Requests in flight at this address, over the whole process."""
     timeout: float = 600.0
     """Seconds per exchange."""
-    retry: RetryRule = RetryRule()
+    retry: RetryRule = field(default_factory=RetryRule)
     _profile: Profile | None = field(default=None, repr=False)
     _probing: asyncio.Lock | None = field(default=None, repr=False)
 

@@ -12,6 +12,7 @@ from phronesis.core.effects import Effects, chunk_key
 from phronesis.core.errors import BudgetExhausted, ModelError
 from phronesis.core.ports import ChatEndpoint
 from phronesis.core.seeds import derive
+from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class Journaled:
         if len(chunks) == 1:
             parts = [await self._chunk(request, *chunks[0], site, held)]
         else:
-            parts = await _side_by_side([self._chunk(request, first, count, site, share) for first, count in chunks])
+            parts = await side_by_side([self._chunk(request, first, count, site, share) for first, count in chunks])
             site.branch.account.release(held - share * len(chunks))
         replies = tuple(reply for part in parts for reply in part)
         if all(isinstance(reply, BudgetExhausted) for reply in replies):
@@ -213,17 +214,3 @@ def _in_time(reply: Completion | ModelError | BudgetExhausted) -> Reply:
         late.details.update(reply.details)
         return late
     return reply
-
-
-async def _side_by_side(work: Sequence[Awaitable[T]]) -> list[T]:
-    """Values in order; the first exception cancels the rest and is raised as it is."""
-
-    async def run(item: Awaitable[T]) -> T:
-        return await item
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run(item)) for item in work]
-    except BaseExceptionGroup as group_error:
-        raise group_error.exceptions[0] from None
-    return [task.result() for task in tasks]

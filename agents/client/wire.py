@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -98,8 +100,8 @@ def parse_reply(body: bytes, n: int, profile: Profile, prefill: str, url: str) -
     counted = sum(completion.tokens for completion in completions)
     if n > 1 and not profile.counts_all_choices:
         generated = max(generated, counted)
-    if len(completions) == 1 and completions[0].tokens == 0 and generated:
-        completions = (_with_tokens(completions[0], generated),)
+    elif counted == 0 and generated:
+        completions = _shared_out(completions, generated)
     return completions, Usage(
         calls=n,
         requests=1,
@@ -109,13 +111,13 @@ def parse_reply(body: bytes, n: int, profile: Profile, prefill: str, url: str) -
     )
 
 
-def _with_tokens(completion: Completion, tokens: int) -> Completion:
-    return Completion(
-        text=completion.text,
-        finish=completion.finish,
-        reasoning=completion.reasoning,
-        logprobs=completion.logprobs,
-        tokens=tokens,
+def _shared_out(completions: Sequence[Completion], tokens: int) -> tuple[Completion, ...]:
+    """A request's generated tokens shared out by length of text (an estimate); whole numbers with the right sum."""
+    lengths = [len(completion.text) + len(completion.reasoning) or 1 for completion in completions]
+    ends = [round(tokens * end / sum(lengths)) for end in accumulate(lengths)]
+    return tuple(
+        replace(completion, tokens=end - start)
+        for completion, start, end in zip(completions, [0, *ends[:-1]], ends, strict=True)
     )
 
 

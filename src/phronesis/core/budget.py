@@ -133,6 +133,10 @@ class Account:
             self._children[name] = made[name] = child
         return made
 
+    def has_child(self, name: str) -> bool:
+        """Whether a sub-account of that name is open."""
+        return name in self._children
+
     def child(self, name: str) -> Account:
         """An open sub-account."""
         return self._children[name]

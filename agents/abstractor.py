@@ -1,0 +1,41 @@
+"""Abstractor: turns an accepted solution into one reusable concept (ArcMemo's open-ended form, arXiv 2509.04439)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from phronesis.agents.decode import ask
+from phronesis.agents.prompt import load_prompt
+from phronesis.core.chat import ChatRequest, Sampling
+from phronesis.core.concept import Concept
+from phronesis.core.ports import ChatClient
+from phronesis.core.site import Site
+from phronesis.core.task import Task
+
+
+class Lesson(BaseModel):
+    """The reply that is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    situation: str = Field(min_length=8, max_length=600)
+    """What to look for in a new problem."""
+    suggestion: str = Field(min_length=8, max_length=600)
+    """What to do then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abstractor:
+    """One lesson per accepted solution."""
+
+    client: ChatClient
+    sampling: Sampling
+
+    async def abstract(self, task: Task, solution: str, *, site: Site) -> Concept:
+        """The concept. 1 call, 2 after a re-ask. Raises MalformedReply, ModelError, BudgetExhausted."""
+        messages, prefill = load_prompt("abstractor").fill({"question": task.question, "solution": solution})
+        request = ChatRequest(messages=messages, prefill=prefill, sampling=self.sampling)
+        lesson = await ask(self.client, request, Lesson, site=site)
+        return Concept(situation=lesson.situation, suggestion=lesson.suggestion, source=task.id)

@@ -1,0 +1,76 @@
+"""Replies to typed values: parse, repair, and one re-ask; each call counted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from phronesis.core.chat import ChatRequest, Completion, completion_of
+from phronesis.core.errors import MalformedReply
+from phronesis.core.ports import ChatClient
+from phronesis.core.site import Site
+from phronesis.core.task import Message
+
+M = TypeVar("M", bound=BaseModel)
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+
+
+def decode(completion: Completion, reply: type[M]) -> M:
+    """The typed reply. Fences and prose around one JSON object are tolerated, and so are small JSON errors.
+
+    Raises MalformedReply with the text kept: for an empty or cut-off reply, and for one that lacks a wanted key. Nothing
+    is ever filled in."""
+    text = completion.text.strip()
+    if not text:
+        raise MalformedReply("the reply is empty", text="", reason="empty")
+    if completion.finish == "length":
+        raise MalformedReply("the reply was cut off by max_tokens", text=text[:2000], reason="cut off")
+    fenced = _FENCE.search(text)
+    body = fenced[1].strip() if fenced else text
+    try:
+        return reply.model_validate(_parse(body))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'reply'}: {item['msg']}" for item in error.errors())
+        raise MalformedReply(
+            f"the reply is not a {reply.__name__}: {problems}", text=text[:2000], reason="keys"
+        ) from None
+
+
+def _parse(body: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        pass
+    start, end = body.find("{"), body.rfind("}")
+    candidate = body[start : end + 1] if 0 <= start < end else body
+    try:
+        return orjson.loads(candidate)
+    except ValueError:
+        from json_repair import repair_json
+
+        return repair_json(candidate, return_objects=True)
+
+
+async def ask(client: ChatClient, request: ChatRequest, reply: type[M], *, site: Site) -> M:
+    """A typed reply: the schema is sent along, the reply decoded, and once more asked for when it cannot be.
+
+    Cost: 1 call, or 2. Raises MalformedReply when the second one is no better; ModelError; BudgetExhausted."""
+    wanted = replace(request, reply_schema=reply.model_json_schema())
+    (first,) = await client.sample(wanted, 1, site=site)
+    completion = completion_of(first)
+    try:
+        return decode(completion, reply)
+    except MalformedReply as error:
+        keys = ", ".join(f'"{name}"' for name in reply.model_fields)
+        said = Message(role="assistant", content=completion.text.strip()[:2000] or "(nothing)")
+        order = (
+            f"That cannot be used: {error.message}. Reply with one JSON object with the keys {keys} and nothing else."
+        )
+        turns = (*request.messages, said, Message(role="user", content=order))
+        again = replace(wanted, messages=turns, prefill="")
+        (second,) = await client.sample(again, 1, site=site.again())
+        return decode(completion_of(second), reply)
