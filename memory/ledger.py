@@ -1,0 +1,271 @@
+"""The ledger: one append-only SQLite file per namespace, the truth of a memory.
+
+WAL with synchronous FULL: what a transaction committed survives a power cut. Writers queue (BEGIN IMMEDIATE and a busy
+timeout); readers never wait. A change is an event, and the number of the last event is the memory's version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from phronesis.core.concept import Concept, ConceptStatus
+from phronesis.core.errors import ConceptStoreError, ConfigurationError, PhronesisError, SetupError
+from phronesis.core.ports import Vectors
+from phronesis.memory.migrations import APPLICATION_ID, MIGRATIONS
+
+FILE_NAME = "ledger.sqlite3"
+BUSY_SECONDS = 30.0
+"""How long a writer waits for other writers."""
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def namespace_folder(root: Path, name: str) -> Path:
+    """The folder of a namespace under the memory folder. Raises ConfigurationError for a name that is no such thing."""
+    if not _NAMESPACE.fullmatch(name) or ".." in name:
+        raise ConfigurationError(
+            f"memory name {name!r} is not allowed",
+            mend="use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit, without '..'",
+        )
+    return root / name
+
+
+class Transaction:
+    """The writes of one BEGIN IMMEDIATE; all of them or none become durable."""
+
+    def __init__(self, connection: sqlite3.Connection, now: str) -> None:
+        self.connection = connection
+        self.now = now
+
+    def append_event(self, kind: str, *, concept: int | None, operation: str, payload: Mapping[str, Any]) -> int:
+        """The memory's version from this event on."""
+        cursor = self.connection.execute(
+            "INSERT INTO events (kind, concept, operation, time, payload) VALUES (?, ?, ?, ?, ?)",
+            (kind, concept, operation, self.now, json.dumps(payload, ensure_ascii=False)),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def create_concept(self, concept: Concept, *, status: ConceptStatus, operation: str) -> int:
+        """The number of a new concept at version 1. The caller has checked that nothing valid has its content hash."""
+        digest = concept.content_hash
+        cursor = self.connection.execute(
+            "INSERT INTO concepts (version, status, content_hash, created, updated) VALUES (1, ?, ?, ?, ?)",
+            (status, digest, self.now, self.now),
+        )
+        number = int(cursor.lastrowid or 0)
+        payload = {"version": 1, "status": status, "content_hash": digest, "source": concept.source}
+        since = self.append_event("created", concept=number, operation=operation, payload=payload)
+        row = self._insert_version(number, 1, 1, since, status, digest, concept.model_dump_json())
+        self.connection.execute(
+            "INSERT INTO texts (rowid, name, situation, suggestion, cues) VALUES (?, ?, ?, ?, ?)",
+            (row, concept.name, concept.situation, concept.suggestion, "\n".join(concept.cues)),
+        )
+        return number
+
+    def change_status(self, number: int, status: ConceptStatus, *, kind: str, operation: str, reason: str) -> None:
+        """A new version of the concept with the same text and another status."""
+        version, body_version, digest, body = self.connection.execute(
+            "SELECT v.version, v.body_version, v.content_hash, v.body FROM concepts c "
+            "JOIN concept_versions v ON v.concept = c.number AND v.version = c.version WHERE c.number = ?",
+            (number,),
+        ).fetchone()
+        payload = {"version": version + 1, "status": status, "reason": reason}
+        since = self.append_event(kind, concept=number, operation=operation, payload=payload)
+        self._insert_version(number, version + 1, body_version, since, status, digest, body)
+        self.connection.execute(
+            "UPDATE concepts SET version = ?, status = ?, updated = ? WHERE number = ?",
+            (version + 1, status, self.now, number),
+        )
+
+    def _insert_version(
+        self, number: int, version: int, body_version: int, since: int, status: str, digest: str, body: str
+    ) -> int:
+        cursor = self.connection.execute(
+            "INSERT INTO concept_versions (concept, version, body_version, since, status, content_hash, body, time) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, version, body_version, since, status, digest, body, self.now),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def insert_vectors(self, fingerprint: int, number: int, version: int, vectors: Vectors) -> None:
+        """The views' vectors of a concept's body version; ones that are there already stay."""
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO vectors (fingerprint, concept, version, view, vector) VALUES (?, ?, ?, ?, ?)",
+            [(fingerprint, number, version, view, row.astype("<f4").tobytes()) for view, row in enumerate(vectors)],
+        )
+
+    def outcome(self, kind: str, operation: str) -> Any:
+        """What the operation wrote down, or None when it was not committed yet. JSON."""
+        row = self.connection.execute(
+            "SELECT outcome FROM operations WHERE kind = ? AND id = ?", (kind, operation)
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def record_outcome(self, kind: str, operation: str, outcome: Any) -> None:
+        """Makes a repeat of the operation return ``outcome`` (JSON)."""
+        self.connection.execute(
+            "INSERT INTO operations (kind, id, version, time, outcome) "
+            "VALUES (?, ?, (SELECT COALESCE(MAX(version), 0) FROM events), ?, ?)",
+            (kind, operation, self.now, json.dumps(outcome, ensure_ascii=False)),
+        )
+
+
+class Ledger:
+    """An open ledger: one connection behind a lock, safe in threads, not across a fork."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, clock: Clock) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        self._connection = connection
+        self._clock = clock
+        self._closed = False
+
+    @classmethod
+    def open(cls, folder: Path, *, clock: Clock = utc_now) -> Ledger:
+        """Opens or creates the ledger in ``folder`` and applies the migrations that are missing.
+
+        Raises SetupError when the folder cannot be written, ConceptStoreError for a file that is damaged, foreign or of a
+        newer phronesis."""
+        path = folder / FILE_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(f"cannot create {str(folder)!r}: {error}", mend="set PHRONESIS_HOME") from error
+        with _explained(path):
+            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        ledger = cls(path, connection, clock)
+        try:
+            with _explained(path):
+                ledger._prepare()
+        except BaseException:
+            connection.close()
+            raise
+        return ledger
+
+    def _prepare(self) -> None:
+        self._enter_wal()
+        self._connection.execute("PRAGMA synchronous = FULL")
+        known = MIGRATIONS[-1].number
+        schema = self._schema()
+        if schema < known:
+            with self.writing() as transaction:
+                for migration in MIGRATIONS:
+                    # Another process may have been faster: the schema is read again inside the transaction.
+                    if migration.number > self._schema():
+                        for statement in migration.statements:
+                            transaction.connection.execute(statement)
+                        transaction.connection.execute(
+                            "INSERT INTO migrations VALUES (?, ?, ?)",
+                            (migration.number, migration.name, transaction.now),
+                        )
+                        transaction.connection.execute(f"PRAGMA user_version = {migration.number}")
+                transaction.connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            _sync_folder(self.path.parent)
+        elif schema > known:
+            raise ConceptStoreError(
+                f"{str(self.path)!r} has schema {schema}, this phronesis knows up to {known}",
+                mend="pip install --upgrade phronesis",
+            )
+
+    def _schema(self) -> int:
+        """Number of the last migration. Raises ConceptStoreError for a database of something else."""
+        tables = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        if tables and self._connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise ConceptStoreError(f"{str(self.path)!r} is not a phronesis ledger", mend="move the file away")
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def _enter_wal(self) -> None:
+        """SQLite does not wait its busy timeout when two processes switch a new file to WAL at once."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for statements that only read; other threads wait, other processes do not."""
+        with self.lock:
+            self._check_open()
+            with _explained(self.path):
+                yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction that is durable when the block ends; an exception undoes it."""
+        with self.lock:
+            self._check_open()
+            with _explained(self.path):
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield Transaction(self._connection, self._clock().isoformat(timespec="milliseconds"))
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+
+    def close(self) -> None:
+        with self.lock:
+            self._closed = True
+            self._connection.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConceptStoreError(f"the memory {self.path.parent.name!r} is closed", mend="open it again")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the names of new files and of the folder itself durable."""
+    for path in (folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors into ours; the message names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explanation(path, error) from error
+
+
+def _explanation(path: Path, error: sqlite3.Error) -> PhronesisError:
+    text = str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        if "locked" in text:
+            return ConceptStoreError(
+                f"another process has been writing to {str(path)!r} for {BUSY_SECONDS:.0f} s", mend="try again"
+            )
+        if any(word in text for word in ("readonly", "unable to open", "full", "disk I/O", "no such module")):
+            return SetupError(
+                f"cannot write the ledger {str(path)!r}: {text}",
+                mend="check space and rights of the folder, or set PHRONESIS_HOME",
+            )
+    return ConceptStoreError(
+        f"the ledger {str(path)!r} is damaged: {text}",
+        mend=f"restore it from a copy, or save what is left: sqlite3 {path} .recover | sqlite3 recovered.sqlite3",
+    )

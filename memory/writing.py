@@ -1,0 +1,180 @@
+"""What becomes of concepts that are to be written: new, duplicate, or evidence for one that is there.
+
+Vectors are made before the transaction; duplicates are looked for inside it, so two processes that write the same concept
+at once end with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from phronesis.core.concept import Concept, ConceptStatus
+from phronesis.core.errors import ConceptStoreError
+from phronesis.core.ports import Vectors
+from phronesis.core.result import MemoryWrite
+from phronesis.index.exact import Scored
+from phronesis.memory.finding import VectorSearch
+from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.reading import concept_id, concept_number, current_version, stored, valid_with_hash
+
+NEAR_DUPLICATE = 0.93
+"""Cosine of first views from which on a new concept of the same kind counts as evidence for the old one."""
+NEIGHBOURS = 8
+"""Nearest concepts that are looked at for a near duplicate of the same kind."""
+PROMOTED_AFTER = 2
+"""Accepted runs that had it in the prompt, after which a probation concept is active (ArcMemo's usage threshold)."""
+
+
+def add(
+    ledger: Ledger,
+    search: VectorSearch | None,
+    concepts: Sequence[Concept],
+    *,
+    vectors: Sequence[Vectors] | None,
+    operation: str | None,
+    status: ConceptStatus,
+) -> list[int]:
+    """The concepts' numbers, in order; a concept that is there word for word keeps its number. Once per operation."""
+    with ledger.writing() as transaction:
+        if operation is not None and (known := transaction.outcome("add", operation)) is not None:
+            return [int(number) for number in known]
+        numbers = []
+        for place, concept in enumerate(concepts):
+            number = valid_with_hash(transaction.connection, concept.content_hash)
+            if number is None:
+                number = transaction.create_concept(concept, status=status, operation=operation or "")
+                if search is not None and vectors is not None:
+                    transaction.insert_vectors(search.adopt(transaction), number, 1, vectors[place])
+            numbers.append(number)
+        if operation is not None:
+            transaction.record_outcome("add", operation, numbers)
+        return numbers
+
+
+def write(
+    ledger: Ledger,
+    search: VectorSearch | None,
+    concepts: Sequence[Concept],
+    *,
+    vectors: Sequence[Vectors] | None,
+    operation: str,
+    recalled: Sequence[int],
+) -> list[MemoryWrite]:
+    """One outcome per concept, in order: ``written`` on probation, ``duplicate`` or ``evidence``. Once per operation."""
+    if search is not None:
+        search.warm()
+    try:
+        return _write_all(ledger, search, concepts, vectors, operation, recalled)
+    except BaseException:
+        # What was searched inside the undone transaction may not be remembered.
+        if search is not None:
+            search.forget()
+        raise
+
+
+def _write_all(
+    ledger: Ledger,
+    search: VectorSearch | None,
+    concepts: Sequence[Concept],
+    vectors: Sequence[Vectors] | None,
+    operation: str,
+    recalled: Sequence[int],
+) -> list[MemoryWrite]:
+    with ledger.writing() as transaction:
+        known = transaction.outcome("write", operation)
+        if known is not None:
+            return [MemoryWrite.model_validate(item) for item in known]
+        outcomes = [
+            _write_one(
+                transaction,
+                search,
+                concept,
+                vectors=None if vectors is None else vectors[place],
+                operation=operation,
+                recalled=recalled,
+            )
+            for place, concept in enumerate(concepts)
+        ]
+        transaction.record_outcome("write", operation, [outcome.model_dump(mode="json") for outcome in outcomes])
+        return outcomes
+
+
+def _write_one(
+    transaction: Transaction,
+    search: VectorSearch | None,
+    concept: Concept,
+    *,
+    vectors: Vectors | None,
+    operation: str,
+    recalled: Sequence[int],
+) -> MemoryWrite:
+    same = valid_with_hash(transaction.connection, concept.content_hash)
+    if same is not None:
+        return _outcome("duplicate", same, concept, f"{concept_id(same)} says the same word for word")
+    if search is not None and vectors is not None:
+        near = _near_duplicate(transaction, search, concept, vectors[0], recalled)
+        if near is not None:
+            reason = f"cosine {near.score:.3f} with {concept_id(near.owner)}"
+            if near.owner in recalled:
+                reason += ", which the run had recalled"
+            transaction.append_event(
+                "evidence",
+                concept=near.owner,
+                operation=operation,
+                payload={"score": near.score, "reason": reason, "concept": concept.model_dump(mode="json")},
+            )
+            return _outcome("evidence", near.owner, concept, reason)
+    number = transaction.create_concept(concept, status="probation", operation=operation)
+    if search is not None and vectors is not None:
+        transaction.insert_vectors(search.adopt(transaction), number, 1, vectors)
+    return _outcome("written", number, concept, "new")
+
+
+def _outcome(outcome: str, number: int, concept: Concept, reason: str) -> MemoryWrite:
+    return MemoryWrite.model_validate(
+        {
+            "outcome": outcome,
+            "reason": reason,
+            "id": concept_id(number),
+            "suggestion": concept.suggestion,
+            "situation": concept.situation,
+        }
+    )
+
+
+def _near_duplicate(
+    transaction: Transaction, search: VectorSearch, concept: Concept, vector: Vectors, recalled: Sequence[int]
+) -> Scored | None:
+    """The concept this one is evidence for: the nearest recalled one, else the nearest of all; None = it is new."""
+    now = current_version(transaction.connection)
+    found = search.nearest_of(vector, recalled, at=now)
+    found += search.nearest(vector, NEIGHBOURS, at=now, first_view=True)
+    near = [scored for scored in found if scored.score >= NEAR_DUPLICATE]
+    bodies = stored(transaction.connection, at=now, numbers=[scored.owner for scored in near])
+    return next((scored for scored in near if bodies[scored.owner].concept.kind == concept.kind), None)
+
+
+def record_use(ledger: Ledger, names: Sequence[str], *, accepted: bool, operation: str) -> None:
+    """Counts a use of each concept, once per operation, and promotes what has helped often enough.
+
+    Raises ConceptStoreError, and counts nothing, when an id is unknown."""
+    numbers = sorted({concept_number(name) for name in names})
+    with ledger.writing() as transaction:
+        if transaction.outcome("use", operation) is not None:
+            return
+        for number in numbers:
+            row = transaction.connection.execute("SELECT status FROM concepts WHERE number = ?", (number,)).fetchone()
+            if row is None:
+                raise ConceptStoreError(f"there is no concept {concept_id(number)!r} in {str(ledger.path)!r}")
+            transaction.connection.execute(
+                "INSERT INTO uses (concept, operation, accepted, time) VALUES (?, ?, ?, ?)",
+                (number, operation, int(accepted), transaction.now),
+            )
+            helped = transaction.connection.execute(
+                "SELECT COUNT(*) FROM uses WHERE concept = ? AND accepted = 1", (number,)
+            ).fetchone()[0]
+            if row[0] == "probation" and helped >= PROMOTED_AFTER:
+                transaction.change_status(
+                    number, "active", kind="promoted", operation=operation, reason=f"helped {helped} runs"
+                )
+        transaction.record_outcome("use", operation, [concept_id(number) for number in numbers])

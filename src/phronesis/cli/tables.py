@@ -1,0 +1,125 @@
+"""Results as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from phronesis.cli.values import BadLine
+from phronesis.core.result import Candidate, Result
+
+
+def console() -> Console:
+    """Standard output; not narrower than 100 columns when it is no terminal."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=max(100, found.width))
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def candidate_table(candidates: Sequence[Candidate], chosen: str | None = None) -> Table:
+    """A row per candidate."""
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for column in ("candidate", "answer", "reward", "outcome", "steps", "tokens", "from", "status"):
+        table.add_column(column, justify="right" if column in ("reward", "outcome", "steps", "tokens") else "left")
+    for item in candidates:
+        state = item.error.message if item.error else "" if item.status == "ok" else item.status
+        state = f"{state} (cut off)" if item.cut_off else state
+        table.add_row(
+            Text(item.id, style="bold" if item.id == chosen else ""),
+            Text(item.answer or ""),
+            _figure(item.reward),
+            _figure(item.outcome),
+            str(len(item.steps)),
+            str(item.tokens),
+            Text(" ".join(item.parents)),
+            Text(state),
+        )
+    return table
+
+
+def show_result(result: Result) -> None:
+    """Answer, cost, candidates, memory, failures."""
+    out = console()
+    out.print(
+        Text.assemble(("answer  ", "dim"), (result.answer or "none", "bold green" if result.answer else "bold red"))
+    )
+    used = result.usage
+    out.print(
+        Text(
+            f"{result.strategy} stopped: {result.stop_reason} · {used.calls} calls · "
+            f"{used.prompt_tokens + used.completion_tokens} tokens · depth {result.depth} · {used.seconds:.1f} s",
+            style="dim",
+        )
+    )
+    if result.candidates:
+        out.print(candidate_table(result.candidates))
+    for line in memory_lines(result):
+        out.print(Text(line))
+    for note in result.degraded:
+        out.print(Text(f"degraded: {note}", style="yellow"))
+    for failure in result.failures:
+        out.print(Text(f"failed: {failure.where}: {failure.message}", style="red"))
+    out.print(Text(f"run {result.run_id} (phronesis runs show {result.run_id})", style="dim"))
+
+
+def memory_lines(result: Result) -> list[str]:
+    """What the memory did, one line each."""
+    if result.memory is None:
+        return []
+    lines = [
+        f"recalled {item.id} ({item.score:.2f}{'' if item.rendered else ', no room'}): {item.text}"
+        for item in result.memory.recalled
+    ]
+    for item in result.memory.written:
+        name = f" {item.id}" if item.id else ""
+        said = f": when {item.situation}: {item.suggestion}" if item.suggestion else ""
+        lines.append(f"memory {item.outcome}{name} ({item.reason}){said}")
+    return lines
+
+
+def show_answers(results: Sequence[Result], bad: Sequence[BadLine] = ()) -> None:
+    """The answer table of several tasks, what they spent, what was learned."""
+    out = console()
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for column in ("task", "answer", "stopped", "candidates", "unparsable", "calls", "tokens", "depth", "seconds"):
+        table.add_column(column, justify="left" if column in ("task", "answer", "stopped") else "right")
+    for result in results:
+        used = result.usage
+        table.add_row(
+            Text(result.task_id),
+            Text(result.answer or "none", style="bold green" if result.answer else "bold red"),
+            Text(result.stop_reason),
+            str(len(result.candidates)),
+            str(result.unparsable),
+            str(used.calls),
+            str(used.prompt_tokens + used.completion_tokens),
+            str(result.depth),
+            f"{used.seconds:.1f}",
+        )
+    out.print(table)
+    for result in results:
+        for line in memory_lines(result):
+            out.print(Text(f"[{result.task_id}] {line}"))
+        for note in result.degraded:
+            out.print(Text(f"[{result.task_id}] degraded: {note}", style="yellow"))
+        for failure in result.failures:
+            out.print(Text(f"[{result.task_id}] failed: {failure.where}: {failure.message}", style="red"))
+    calls = sum(result.usage.calls for result in results)
+    prompt = sum(result.usage.prompt_tokens for result in results)
+    generated = sum(result.usage.completion_tokens for result in results)
+    failed = sum(result.status == "failed" for result in results)
+    out.print(
+        Text(
+            f"{len(results)} tasks, {failed} failed, {len(bad)} bad lines · {calls} calls · "
+            f"{prompt} prompt + {generated} generated tokens",
+            style="dim",
+        )
+    )
+    if results:
+        out.print(Text(f"run {results[0].run_id} (phronesis runs show {results[0].run_id})", style="dim"))

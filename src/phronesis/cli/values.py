@@ -1,0 +1,92 @@
+"""Option values: ``knobs.k=8``, ``calls=40,seconds=120``, dataset lines."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from phronesis.core.errors import ConfigurationError
+from phronesis.core.task import Task
+
+
+def toml_value(text: str) -> Any:
+    """8, 0.5, true, "x" and [1, 2] as TOML reads them; anything else is the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def settings_of(pairs: Sequence[str], *, option: str) -> dict[str, Any]:
+    """KEY=VALUE pairs. Raises ConfigurationError for one without '='."""
+    found = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key.strip():
+            raise ConfigurationError(f"{option} {pair!r} is not KEY=VALUE", mend=f"write {option} knobs.k=8")
+        found[key.strip()] = toml_value(value.strip())
+    return found
+
+
+def budget_of(text: str | None) -> dict[str, Any]:
+    """``calls=40,seconds=120`` as overrides of the recipe's budget."""
+    if not text:
+        return {}
+    pairs = settings_of(text.split(","), option="--budget")
+    return {f"budget.{limit}": value for limit, value in pairs.items()}
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A dataset line that is no task."""
+
+    number: int
+    reason: str
+
+
+def read_tasks(path: Path) -> tuple[list[Task], list[BadLine]]:
+    """Tasks and bad lines of a JSONL file, in order. A line holds ``question`` or ``messages``, and may hold ``id``,
+    ``context`` and ``answer_format``; other fields, gold answers above all, are never read.
+
+    Raises ConfigurationError when the file cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the data set {str(path)!r}: {error}", mend="check the path") from None
+    tasks: list[Task] = []
+    bad: list[BadLine] = []
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            task = _task(orjson.loads(line), number)
+        except orjson.JSONDecodeError as error:
+            bad.append(BadLine(number, f"not JSON: {error}"))
+            continue
+        except (ValidationError, ValueError, TypeError) as error:
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            bad.append(BadLine(number, first))
+            continue
+        if task.id in seen:
+            bad.append(BadLine(number, f"the id {task.id!r} stands on an earlier line too"))
+            continue
+        seen.add(task.id)
+        tasks.append(task)
+    return tasks, bad
+
+
+def _task(item: Any, number: int) -> Task:
+    if not isinstance(item, dict):
+        raise ValueError("not an object")
+    asked = item.get("messages", item.get("question"))
+    if not asked:
+        raise ValueError("neither 'question' nor 'messages', or they are empty")
+    fields = {name: item[name] for name in ("context", "answer_format") if item.get(name) is not None}
+    return Task(id=str(item.get("id", f"line{number}")), messages=asked, **fields)
