@@ -43,8 +43,8 @@ async def probe(send: Send, *, url: str, wanted_model: str | None) -> Profile:
     card = card or {}
     engine = str(card.get("owned_by", "unknown"))
     logprobs, max_n, counts_all = await _sampling(send, model)
-    if max_n > 1 and engine == "llamacpp":
-        max_n = await _slots(send)
+    if engine == "llamacpp":  # it counts the tokens of the first choice only, and gives back n choices all or none
+        max_n = 1
     return Profile(
         model=model,
         engine=engine,
@@ -102,15 +102,6 @@ async def _sampling(send: Send, model: str) -> tuple[int, int, bool]:
             counted = int((payload.get("usage") or {}).get("completion_tokens") or 0)
             return alternatives, 128 if n == 2 else 1, n == 1 or counted >= 2
     return 0, 1, True
-
-
-async def _slots(send: Send) -> int:
-    """llama.cpp serves at most as many choices as it has slots."""
-    reply = await send("GET", "/props", None)
-    try:
-        return max(1, int(orjson.loads(reply.body)["total_slots"]))
-    except (ValueError, KeyError, TypeError):
-        return 1
 
 
 async def _prefill(send: Send, model: str) -> Literal["no", "continue", "echo"]:

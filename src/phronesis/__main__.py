@@ -1,0 +1,6 @@
+"""``python -m phronesis``."""
+
+from phronesis.cli.main import main
+
+if __name__ == "__main__":
+    main()
