@@ -196,10 +196,13 @@ class VectorSearch:
         self, index: ChromaIndex, agreed: tuple[int, Fingerprint], query: Vectors, k: int, *, at: int, first_view: bool
     ) -> list[Scored]:
         """Candidates of the index and everything past its watermark, scored exactly; may be fewer than k."""
-        self._full = None
+        if self._tail is None:
+            # From now on only searches of older versions need everything in memory.
+            self._full = None
         with self._ledger.reading() as connection:
             mark = index.watermark
-            if self._tail is None or (len(self._tail) >= TAIL and self._tail.base < mark):
+            # Moved along once half of a long tail is indexed, not at each step of the watermark.
+            if self._tail is None or (len(self._tail) >= TAIL and mark - self._tail.base >= len(self._tail) // 2):
                 self._tail = VectorTable(agreed[1].dimension, base=mark)
             self._refresh(self._tail, agreed)
             if self._tail.last >= mark + TAIL:

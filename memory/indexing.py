@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from phronesis.core.errors import ConceptStoreError, IndexDamaged
+from phronesis.core.errors import IndexDamaged, PhronesisError
 from phronesis.index import chroma
 from phronesis.index.chroma import ChromaIndex
 from phronesis.index.fingerprint import Fingerprint
@@ -18,6 +18,10 @@ BATCH = 500
 SAMPLE = 16
 """Ledger vectors that must find themselves when the index is opened."""
 
+ATTEMPTS = 3
+"""Vain attempts in the background after which a process leaves it at exact search."""
+READY = "ready"
+
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +30,7 @@ class IndexKeeper:
 
     def __init__(self, ledger: Ledger) -> None:
         self.state = "not opened"
-        """``not opened``, ``ready``, or why there is no index here."""
+        """``not opened``, ``catching up``, ``ready``, or why there is no index here."""
         self._ledger = ledger
         self._folder = ledger.path.parent / "index"
         self._lock = threading.Lock()
@@ -35,10 +39,11 @@ class IndexKeeper:
         self._lease: Lease | None = None
         self._index: ChromaIndex | None = None
         self._distrusted = False
+        self._vain = 0
 
     def ready(self) -> ChromaIndex | None:
-        """The index once it was opened and found healthy; never waits."""
-        return None if self._distrusted else self._index
+        """The index once it was found healthy and has caught up; never waits."""
+        return self._index if self.state == READY else None
 
     def distrust(self, reason: str) -> None:
         """Takes the index out of use after a failure; the next catch-up rebuilds it."""
@@ -53,32 +58,44 @@ class IndexKeeper:
         with self._lock:
             if self._stop.is_set() or not self._holds_lease():
                 return
-            if self._index is None or self._distrusted:
-                self._index = self._sound_index(fingerprint_id, fingerprint)
-                self._distrusted = False
-            self.state = "ready"
-            while not self._stop.is_set():
-                with self._ledger.reading() as connection:
-                    rows = vectors_after(
-                        connection, fingerprint_id, fingerprint.dimension, seq=self._index.watermark, limit=BATCH
-                    )
-                if not len(rows.seq):
-                    return
-                self._index.upsert(rows.seq.tolist(), rows.vectors)
+            if self.state != READY:
+                self.state = "catching up"
+            try:
+                if self._index is None or self._distrusted:
+                    self._index = self._sound_index(fingerprint_id, fingerprint)
+                    self._distrusted = False
+                self._index_the_rest(self._index, fingerprint_id, fingerprint)
+            except IndexDamaged as error:
+                self.distrust(error.message)
+                raise
 
     def catch_up_soon(self, fingerprint_id: int, fingerprint: Fingerprint) -> None:
         """The same in a thread of its own, unless one is at it; failures are logged and search stays exact."""
-        if self._stop.is_set() or (self._thread is not None and self._thread.is_alive()):
+        busy = self._thread is not None and self._thread.is_alive()
+        if busy or self._stop.is_set() or self._vain >= ATTEMPTS:
             return
 
         def work() -> None:
             try:
                 self.catch_up(fingerprint_id, fingerprint)
-            except ConceptStoreError as error:
-                self.distrust(error.message)
+            except PhronesisError as error:
+                _log.warning("the vector index is not brought up to date: %s", error.message)
+            self._vain = 0 if self.state == READY else self._vain + 1
 
         self._thread = threading.Thread(target=work, name="phronesis-index", daemon=True)
         self._thread.start()
+
+    def _index_the_rest(self, index: ChromaIndex, fingerprint_id: int, fingerprint: Fingerprint) -> None:
+        while not self._stop.is_set():
+            with self._ledger.reading() as connection:
+                rows = vectors_after(
+                    connection, fingerprint_id, fingerprint.dimension, seq=index.watermark, limit=BATCH
+                )
+            if not len(rows.seq):
+                if not self._distrusted:
+                    self.state = READY
+                return
+            index.upsert(rows.seq.tolist(), rows.vectors)
 
     def close(self) -> None:
         """Ends the background work after its batch, closes Chroma and gives the lease back."""
@@ -87,7 +104,7 @@ class IndexKeeper:
             self._thread.join()
         with self._lock:
             if self._index is not None:
-                _close_quietly(self._index)
+                _close_quietly(self._index, sealed=not self._distrusted)
                 self._index = None
             if self._lease is not None:
                 self._lease.release()
@@ -98,15 +115,17 @@ class IndexKeeper:
             if not chroma.installed():
                 self.state = "chromadb is not installed"
                 return False
-            self._lease = Lease.take(self._folder.with_suffix(".lock"))
-            if self._lease is None:
-                self.state = "another process holds the index"
+            self.state = "another process holds the index"
+            try:
+                self._lease = Lease.take(self._folder.with_suffix(".lock"))
+            except OSError as error:
+                self.state = f"no index lease: {error}"
         return self._lease is not None
 
     def _sound_index(self, fingerprint_id: int, fingerprint: Fingerprint) -> ChromaIndex:
         """A healthy index: the one on disk, or an empty new one."""
         if self._index is not None:
-            _close_quietly(self._index)
+            _close_quietly(self._index, sealed=False)
             self._index = None
         elif (found := self._checked(fingerprint_id, fingerprint)) is not None:
             return found
@@ -116,7 +135,7 @@ class IndexKeeper:
         try:
             index = ChromaIndex.open(self._folder, fingerprint)
         except IndexDamaged as error:
-            _log.warning("rebuilding the vector index: %s", error.message)
+            _log.info("rebuilding the vector index: %s", error.message)
             return None
         mark = index.watermark
         with self._ledger.reading() as connection:
@@ -128,14 +147,17 @@ class IndexKeeper:
                 raise IndexDamaged(f"the index reaches to vector {mark}, which the ledger does not have")
             index.check(expected=expected, seqs=rows.seq.tolist(), vectors=rows.vectors)
         except IndexDamaged as error:
-            _log.warning("rebuilding the vector index: %s", error.message)
-            _close_quietly(index)
+            _log.info("rebuilding the vector index: %s", error.message)
+            _close_quietly(index, sealed=False)
             return None
         return index
 
 
-def _close_quietly(index: ChromaIndex) -> None:
+def _close_quietly(index: ChromaIndex, *, sealed: bool) -> None:
     try:
-        index.close()
-    except IndexDamaged as error:
-        _log.warning("closing the vector index: %s", error.message)
+        if sealed:
+            index.close()
+        else:
+            index.abandon()
+    except (IndexDamaged, OSError) as error:
+        _log.warning("closing the vector index: %s", error)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from pydantic import BaseModel, ConfigDict
-
 from phronesis.core.concept import Concept, ConceptStatus, Hit, StoredConcept
 from phronesis.core.errors import ConceptStoreError, ConfigurationError, EmbedderMismatch
 from phronesis.core.ports import Embedder, Vectors
@@ -26,10 +24,9 @@ from phronesis.memory.reading import (
     concept_number,
     current_version,
     events,
-    fingerprint,
     stored,
-    vector_count,
 )
+from phronesis.memory.stats import MemoryStats, statistics
 
 _log = logging.getLogger(__name__)
 
@@ -40,31 +37,6 @@ Ids = list[str]
 Writes = list[MemoryWrite]
 History = list[LedgerEvent]
 Scores = list[tuple[int, float]]
-
-
-class MemoryStats(BaseModel):
-    """What a memory holds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    session: str
-    count: int
-    """Concepts that recall can find: active and on probation."""
-    active: int
-    probation: int
-    invalid: int
-    version: int
-    vectors: int
-    """One per view and body version, of the memory's embedder."""
-    embedder: str | None
-    """Fingerprint the vectors were made with; None before the first vector."""
-    index: str
-    """State of the Chroma index in this process."""
-    indexed: int
-    """Highest vector the index holds; 0 when it is not open here."""
-    bytes: int
-    """Size of the ledger file, without the index."""
-    path: str
 
 
 class Memory:
@@ -217,24 +189,7 @@ class Memory:
 
     def stats(self) -> MemoryStats:
         """Counts of now; loads neither a model nor Chroma."""
-        with self._ledger.reading() as connection:
-            counts = dict(connection.execute("SELECT status, COUNT(*) FROM concepts GROUP BY status").fetchall())
-            theirs = fingerprint(connection)
-            index = self._keeper.ready()
-            return MemoryStats(
-                session=self.name,
-                count=counts.get("active", 0) + counts.get("probation", 0),
-                active=counts.get("active", 0),
-                probation=counts.get("probation", 0),
-                invalid=counts.get("invalid", 0),
-                version=current_version(connection),
-                vectors=0 if theirs is None else vector_count(connection, theirs[0]),
-                embedder=None if theirs is None else theirs[1].short,
-                index=self._keeper.state,
-                indexed=0 if index is None else index.watermark,
-                bytes=sum(path.stat().st_size for path in self.folder.glob(f"{FILE_NAME}*")),
-                path=str(self._ledger.path),
-            )
+        return statistics(self.name, self._ledger, self._keeper)
 
     def reindex(self) -> str:
         """Fills in missing vectors and brings the Chroma index up to date now, rebuilding a sick one; the state it is in.

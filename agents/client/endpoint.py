@@ -102,7 +102,7 @@ class Endpoint:
                 )
             if reply.status != 200:
                 raise error_of(reply, self.base_url)
-            return parse_reply(reply.body, n, profile, request.prefill, self.base_url)
+            return parse_reply(reply.body, n, profile, request, self.base_url)
 
         try:
             completions, usage = await with_retries(once, self.retry, on_attempt=count)

@@ -82,14 +82,16 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def parse_reply(body: bytes, n: int, profile: Profile, prefill: str, url: str) -> tuple[tuple[Completion, ...], Usage]:
+def parse_reply(
+    body: bytes, n: int, profile: Profile, request: ChatRequest, url: str
+) -> tuple[tuple[Completion, ...], Usage]:
     """n completions in choice order and what they cost.
 
     Raises ServerFailed when the body is not JSON or holds fewer choices than were asked for."""
     try:
         payload = orjson.loads(body)
         choices = sorted(payload["choices"], key=lambda choice: choice.get("index", 0))
-        completions = tuple(_completion(choice, profile, prefill) for choice in choices[:n])
+        completions = tuple(_completion(choice, profile, request) for choice in choices[:n])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServerFailed(f"{url} sent no chat completion ({error!r}): {body[:120]!r}", malformed=True) from None
     if len(completions) < n:
@@ -121,13 +123,13 @@ def _shared_out(completions: Sequence[Completion], tokens: int) -> tuple[Complet
     )
 
 
-def _completion(choice: Mapping[str, Any], profile: Profile, prefill: str) -> Completion:
+def _completion(choice: Mapping[str, Any], profile: Profile, request: ChatRequest) -> Completion:
     message = choice["message"]
     text = message.get("content") or ""
-    if prefill and profile.prefill == "echo" and text.startswith(prefill):
-        text = text[len(prefill) :]
+    if request.prefill and profile.prefill == "echo":
+        text = text.removeprefix(request.prefill)
     finish: FinishReason = {"stop": "stop", "length": "length"}.get(choice.get("finish_reason") or "", "other")  # type: ignore[assignment]  # mypy widens the dict's values to str
-    logprobs = _logprobs(choice.get("logprobs"))
+    logprobs = _logprobs(choice.get("logprobs"), alternatives=request.logprobs > 1)
     return Completion(
         text=text,
         finish=finish,
@@ -137,10 +139,10 @@ def _completion(choice: Mapping[str, Any], profile: Profile, prefill: str) -> Co
     )
 
 
-def _logprobs(block: Mapping[str, Any] | None) -> TokenLogprobs | None:
+def _logprobs(block: Mapping[str, Any] | None, *, alternatives: bool) -> TokenLogprobs | None:
     content = (block or {}).get("content")
     if not content:
         return None
-    rows = [row.get("top_logprobs") or () for row in content]
+    rows = [row.get("top_logprobs") or () for row in content] if alternatives else []
     top = tuple(tuple(Alternative(alt["token"], alt["logprob"]) for alt in row) for row in rows) if any(rows) else ()
     return TokenLogprobs(tuple(row["token"] for row in content), tuple(row["logprob"] for row in content), top)

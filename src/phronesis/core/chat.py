@@ -91,7 +91,7 @@ class TokenLogprobs:
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"t": self.tokens, "p": self.logprobs}
         if self.top:
-            data["top"] = self.top
+            data["top"] = [[list(alternative) for alternative in row] for row in self.top]
         return data
 
     @classmethod
