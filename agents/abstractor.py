@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from phronesis.agents.decode import ask
 from phronesis.agents.prompt import load_prompt
@@ -24,6 +25,15 @@ class Lesson(BaseModel):
     """What to look for in a new problem."""
     suggestion: str = Field(min_length=8, max_length=600)
     """What to do then."""
+
+    @field_validator("situation", "suggestion")
+    @classmethod
+    def _general(cls, value: str) -> str:
+        """A lesson that repeats the problem's figures is a copy of the problem, not an abstraction of it."""
+        figures = re.findall(r"\d[\d.,]*", value)
+        if figures:
+            raise ValueError(f"it repeats the figure {figures[0]!r} of this problem; say it in general words")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Draws the graphs of docs/*.md from the code, between ``<!-- graph: NAME -->`` and ``<!-- end -->``. ``make docs`` runs it."""
+"""Draws the graphs of docs/*.md from the code, between ``<!-- graph: NAME -->`` and ``<!-- end -->`` (``make docs``)."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def _asked(request: FakeRequest) -> bytes:
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.soak)])
 def test_kill_9_again_and_again(home: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
     """Each session is killed at a request of its own choosing; the last one runs to its end."""
-    arguments = ("run", "magicore", "--json", "--set", "knobs.k=4", "--set", "knobs.rounds=2", QUESTION)
+    knobs = ("knobs.k=4", "knobs.rounds=2", 'calibration="frozen"')
+    arguments = ("run", "magicore", "--json", *(part for knob in knobs for part in ("--set", knob)), QUESTION)
     with FakeServer(agents, latency=lambda request: 0.01 + request.fingerprint % 7 / 100) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         wanted, _ = _start(*arguments, PYTHONHASHSEED="1").communicate(timeout=60)

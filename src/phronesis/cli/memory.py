@@ -19,7 +19,7 @@ def list_(session: Session = "default", json: Json = False) -> None:
 
     from phronesis.memory.session import Memory
 
-    with Memory.open(session) as memory:
+    with Memory.open(session, create=False) as memory:
         concepts = memory.list()
     if json:
         typer.echo(orjson.dumps([item.model_dump(mode="json") for item in concepts]).decode())
@@ -38,7 +38,7 @@ def show(
     """One concept, whole."""
     from phronesis.memory.session import Memory
 
-    with Memory.open(session) as memory:
+    with Memory.open(session, create=False) as memory:
         found = memory.get(id)
     if json:
         typer.echo(found.model_dump_json())
@@ -64,7 +64,7 @@ def search(
 
     from phronesis.memory.session import Memory
 
-    with Memory.open(session) as memory:
+    with Memory.open(session, create=False) as memory:
         hits = memory.search(query, k=k)
         degraded = memory.degraded
     if degraded:

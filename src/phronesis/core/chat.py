@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -33,6 +33,10 @@ class Sampling:
     min_tokens: int | None = None
     """Shortest reply; sent to servers that know the field (vLLM)."""
 
+    def to_json(self) -> dict[str, float | int]:
+        values = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in values if value is not None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
@@ -54,7 +58,7 @@ class ChatRequest:
         """The request as the journal writes it."""
         return {
             "messages": [{"role": message.role, "content": message.content} for message in self.messages],
-            "sampling": {name: value for name, value in asdict(self.sampling).items() if value is not None},
+            "sampling": self.sampling.to_json(),
             "seed": self.seed,
             "stop": list(self.stop),
             "prefill": self.prefill,
@@ -133,7 +137,7 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
     def to_json(self) -> dict[str, int]:
-        return {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name in self.__slots__ if (value := getattr(self, name))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Usage:

@@ -29,6 +29,7 @@ class Effects:
         self._recorded: dict[str, Event] = {}
         self._intents: set[str] = set()
         self._used: set[str] = set()
+        self._spans: dict[str, list[tuple[int, int]]] = {}
         self.seconds_before = 0.0
         for event in journal.recovered:
             if event.task != task:
@@ -38,18 +39,17 @@ class Effects:
                 self._intents.add(event.key)
             elif event.type in _EFFECTS or event.type in ("failure", "budget"):
                 self._recorded[event.key] = event
+                if "first" in event.data:
+                    span = (int(event.data["first"]), int(event.data["count"]))
+                    self._spans.setdefault(event.key.rpartition("[")[0], []).append(span)
 
     def watch(self, elapsed: Callable[[], float]) -> None:
         """Sets the clock whose reading goes beside each event."""
         self._elapsed = elapsed
 
     def spans(self, base: str) -> list[tuple[int, int]]:
-        """(first, count) of the journalled chunks of a sampled call, in index order; see ``chunk_key``."""
-        found = []
-        for key, event in self._recorded.items():
-            if key.startswith(f"{base}[") and "first" in event.data:
-                found.append((int(event.data["first"]), int(event.data["count"])))
-        return sorted(found)
+        """(first, count) of the chunks of a sampled call that earlier sessions journalled, in index order."""
+        return sorted(self._spans.get(base, ()))
 
     def has(self, key: str) -> bool:
         """Whether a value or a failure is journalled under the key."""

@@ -1,0 +1,61 @@
+"""Every shipped prompt rendered with fixed inputs, as the files beside this one.
+
+tests/agents/test_prompts.py compares them. After a wanted change of a prompt run `python tests/golden/update.py` and look
+at the difference before it is committed: recorded runs diverge when a prompt changes.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from phronesis.agents.prompt import load_prompt
+from phronesis.core.task import Message
+
+HERE = Path(__file__).parent
+VALUES = {
+    "question": "Tom has 3 bags with 4 apples and eats {{memory}} of them.\nHow many are left?",
+    "answer_instruction": "End with the final number, without a unit, in \\boxed{}.",
+    "memory": "Known from earlier problems:\n- when packs are bought: multiply first",
+    "solution": "Step 1: 3 * 4 = 12.\nStep 2: \\boxed{10}",
+    "annotated": "Step 1: 3 * 4 = 12. (Score: 10/10)\nStep 2: \\boxed{10} (Score: 2/10)",
+    "feedback": "I looked at the steps with low scores first. Step 2 subtracts nothing.",
+}
+HISTORY = (Message(role="system", content="You teach."), Message(role="assistant", content="Ask me."))
+
+
+def prompts() -> list[str]:
+    """Names of the shipped prompts."""
+    folder = resources.files("phronesis.agents.prompts")
+    return sorted(item.name.removesuffix(".md") for item in folder.iterdir() if item.name.endswith(".md"))
+
+
+def rendered(name: str) -> str:
+    """A prompt as it is sent: alone, with empty values, and after a history."""
+    prompt = load_prompt(name)
+    values = {key: VALUES[key] for key in prompt.placeholders}
+    parts = []
+    for title, given, history in (
+        ("plain", values, ()),
+        ("empty values", dict.fromkeys(values, ""), ()),
+        ("after a history", values, HISTORY),
+    ):
+        messages, prefill = prompt.fill(given, history=history)
+        parts.append(f"==== {title}")
+        parts += [f"---- {message.role}\n{message.content}" for message in messages]
+        parts.append(f"---- prefill {json.dumps(prefill)}")
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Writes the files anew and deletes those of prompts that are gone."""
+    for path in HERE.glob("prompt_*.txt"):
+        path.unlink()
+    for name in prompts():
+        (HERE / f"prompt_{name}.txt").write_text(rendered(name), encoding="utf-8")
+        print(f"prompt_{name}.txt")
+
+
+if __name__ == "__main__":
+    main()
