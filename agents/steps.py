@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_HEADING = re.compile(r"(?im)^[ \t]*(?:[#>*_]+[ \t]*)*step[ \t]+(\d+)\b")
+_HEADING = re.compile(r"(?im)^[ \t]*(?:[#>*_][#>*_ \t]*)?step[ \t]+(\d+)\b")
 
 
 def split_steps(text: str) -> tuple[str, ...]:

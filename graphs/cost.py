@@ -18,7 +18,10 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 @cache
 def _parse(formula: str) -> ast.expr:
-    return ast.parse(formula, mode="eval").body
+    try:
+        return ast.parse(formula, mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"the cost formula {formula!r} is no expression: {error.msg}") from None
 
 
 def evaluate(formula: str, values: Mapping[str, int]) -> int:
@@ -27,17 +30,22 @@ def evaluate(formula: str, values: Mapping[str, int]) -> int:
 
 
 def _value(node: ast.expr, values: Mapping[str, int], formula: str) -> int:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+    if isinstance(node, ast.Constant) and type(node.value) is int:
         return node.value
     if isinstance(node, ast.Name) and node.id in values:
         return values[node.id]
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         left, right = _value(node.left, values, formula), _value(node.right, values, formula)
         return int(_OPERATORS[type(node.op)](left, right))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("min", "max"):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and _is_extreme(node):
         arguments = [_value(item, values, formula) for item in node.args]
         return min(arguments) if node.func.id == "min" else max(arguments)
     raise ValueError(f"the cost formula {formula!r} has a part that is not known: {ast.unparse(node)!r}")
+
+
+def _is_extreme(node: ast.Call) -> bool:
+    known = isinstance(node.func, ast.Name) and node.func.id in ("min", "max")
+    return known and bool(node.args) and not node.keywords
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from phronesis.tools.numbers import NUMBER_IN_TEXT
 Extraction = Literal["lenient", "strict"]
 
 _LABEL = re.compile(r"(?:final\s+)?answer\s*(?:is|:|=)\s*[*_]*\s*:?\s*(.+)", re.IGNORECASE)
+_HEADING = re.compile(r"(?im)^[ \t]*(?:[#>*_][#>*_ \t]*)?step[ \t]+\d+\b")
 _MARK = re.compile(r"####\s*(.+)")
 
 
@@ -41,8 +42,8 @@ def _last_boxed(text: str) -> str | None:
 
 
 def last_number(text: str) -> str | None:
-    """The last number of the text, as written."""
-    found = NUMBER_IN_TEXT.findall(text)
+    """The last number of the text, as written; the number of a heading such as ``Step 2`` is none."""
+    found = NUMBER_IN_TEXT.findall(_HEADING.sub(" ", text))
     return str(found[-1]).strip() if found else None
 
 

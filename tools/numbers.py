@@ -7,6 +7,8 @@ from fractions import Fraction
 
 _UNITS = re.compile(r"\\text\{[^}]*\}|\\mathrm\{[^}]*\}")
 _FRACTION = re.compile(r"\\[dt]?frac\{(-?[\d.,]+)\}\{(-?[\d.,]+)\}")
+_LONGEST = 400
+"""Characters; what is longer is no number that anybody wrote."""
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
 NUMBER_IN_TEXT = re.compile(r"(?<![\w.])[-−]?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?/\s?\d+(?![\d.]))?")
 """Where a number stands in running text; commas as thousands, one slash as a fraction."""
@@ -17,10 +19,13 @@ def parse_number(text: str) -> Fraction | None:
 
     Reads signs, thousands commas, decimals, powers of ten as ``1e3``, ``a/b``, ``n a/b`` and ``\\frac{a}{b}``; a leading
     currency sign, a trailing unit, percent sign or full stop are dropped (50% reads as 50)."""
+    if len(text) > _LONGEST:
+        return None
     cleaned = _UNITS.sub("", text).replace("−", "-").replace("\\$", "").replace("\\%", "").replace("\\,", "")
     cleaned = cleaned.replace("\\!", "").replace("{,}", ",").strip().strip("$€£").strip()
     cleaned = _FRACTION.sub(lambda match: f" {match[1]}/{match[2]}", cleaned).strip()
-    cleaned = re.sub(r"(?<=\d)\s*(?:%|percent|°|[A-Za-z][A-Za-z .]*)*[.\s]*$", "", cleaned)
+    cleaned = re.sub(r"^-\s+", "-", cleaned)
+    cleaned = re.sub(r"(?<=\d)(?:\s*[%°])?(?:\s*[A-Za-z][A-Za-z .]*)?[.\s]*$", "", cleaned)
     cleaned = re.sub(r"^-\s*\$\s*", "-", cleaned).lstrip("$").strip()
     mixed = re.fullmatch(r"(-?\d+)\s+(\d+)/(\d+)", cleaned)
     if mixed and int(mixed[3]):

@@ -1,31 +1,45 @@
-"""The exact checker of arithmetic: every ``a op b = c`` that a step writes out is worked out again. Free and never unsure."""
+"""The exact checker of arithmetic: every ``a op b = c`` that a step writes out is worked out again. Free and never unsure.
+
+A false alarm costs a right step its score, a missed equation costs nothing: whatever cannot be read with certainty (units
+inside an expression, unknowns, powers, percentages, remainders) is passed over in silence.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 
+from phronesis.agents.expressions import evaluate
 from phronesis.core.result import Candidate
 from phronesis.core.site import Site
 from phronesis.core.task import Task
 
-_LATEX = (
+_PLAIN = (
+    (re.compile(r"\\%"), "%"),
+    (re.compile(r"(?<=\d)(?:\{,\}|\\,|,)(?=\d{3}\b)"), ""),
     (re.compile(r"\\[dt]?frac\{([^{}]+)\}\{([^{}]+)\}"), r"((\1)/(\2))"),
     (re.compile(r"\\(?:times|cdot)"), "*"),
-    (re.compile(r"\\div"), "/"),
+    (re.compile(r"\\div|÷"), "/"),
     (re.compile(r"\\(?:text|mathrm)\{[^{}]*\}"), " "),
-    (re.compile(r"\\[()\[\]$%,;! ]|[$€£]|\*\*"), " "),
-    (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
+    (re.compile(r"\\[()\[\]$,;! ]|[$€£]|\*\*"), " "),
     (re.compile(r"[×·]|(?<=[\d)])\s*x\s*(?=[\d(])"), "*"),
-    (re.compile(r"÷"), "/"),
     (re.compile(r"[−–]"), "-"),
-)  # fmt: skip
+)
+"""LaTeX and typography to plain arithmetic, in this order."""
 _TAIL = re.compile(r"[\d.+\-*/() ]+$")
-_HEAD = re.compile(r"^[\d.+\-*/() ]+")
-_FIRST = re.compile(r"^\s*-?\d+(?:\.\d+)?")
-_TOKEN = re.compile(r"\d+(?:\.\d+)?|[-+*/()]")
+_HEAD = re.compile(r"[\d.+\-*/() ]+")
+_NUMBER = re.compile(r"\s*-?\d+(?:\.\d+)?")
+_OPERATION = re.compile(r"[\d)]\s*[-+*/]\s*[\d(-]")
+_GLUED = re.compile(r"[\w^!%}|.]$|\d[:,]$")
+"""Before an expression: it is cut out of something larger."""
+_GOES_ON = re.compile(
+    r"\s*(?:[%^*/+({!²³½¼¾…\\]|\.[.\\]|-\s*[\w(]|[:,]?\d)|e\d|\s*[^\W\d_](?![^\W\d_])"
+    r"|\s*(?:remainder|rem|r\d|mod|million|billion|thousand|hundred|dozen)\b",
+    re.IGNORECASE,
+)
+"""After a right side: the number is not all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,83 +50,64 @@ class Equation:
     holds: bool
 
 
-def evaluate(expression: str) -> Fraction | None:
-    """The exact value of ``+ - * / ( )`` over decimals, or None when it is no such expression or divides by zero."""
-    tokens = _TOKEN.findall(expression)
-    if "".join(tokens) != re.sub(r"\s+", "", expression) or not tokens:
-        return None
-    if re.search(r"\d\s+\d", expression):
-        return None
-    try:
-        value, rest = _sum(tokens)
-    except (ValueError, ZeroDivisionError, IndexError):
-        return None
-    return value if not rest else None
-
-
-def _sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _product(tokens)
-    while tokens and tokens[0] in "+-":
-        sign = tokens[0]
-        term, tokens = _product(tokens[1:])
-        value = value + term if sign == "+" else value - term
-    return value, tokens
-
-
-def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _factor(tokens)
-    while tokens and tokens[0] in "*/":
-        sign = tokens[0]
-        factor, tokens = _factor(tokens[1:])
-        value = value * factor if sign == "*" else value / factor
-    return value, tokens
-
-
-def _factor(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    if tokens[0] == "-":
-        value, rest = _factor(tokens[1:])
-        return -value, rest
-    if tokens[0] == "(":
-        value, rest = _sum(tokens[1:])
-        if rest[0] != ")":
-            raise ValueError("unclosed bracket")
-        return value, rest[1:]
-    return Fraction(tokens[0]), tokens[1:]
-
-
 def equations(text: str) -> tuple[Equation, ...]:
     """The equations of a text whose left side is arithmetic over plain numbers, in order.
 
-    A right side holds when it is the exact value, or, written with decimals, the value rounded to as many places. It may
-    be a number or again an expression. Percentages, units inside an expression and unknowns make it no equation."""
+    A right side holds when it is the exact value, or, written with decimals (or after ≈), the value rounded to as many
+    places. It may be a number or again an expression."""
     found = []
     for line in text.splitlines():
-        for pattern, replacement in _LATEX:
+        for pattern, replacement in _PLAIN:
             line = pattern.sub(replacement, line)
-        sides = re.split(r"=|≈", line)
-        for left, right in pairwise(sides):
-            equation = _equation(left, right)
+        parts = re.split(r"(=|≈)", line)
+        for index in range(0, len(parts) - 2, 2):
+            equation = _equation(parts[index].rstrip(), parts[index + 2], rounded=parts[index + 1] == "≈")
             if equation is not None:
                 found.append(equation)
     return tuple(found)
 
 
-def _equation(left: str, right: str) -> Equation | None:
-    tail = _TAIL.search(left.rstrip())
+def _left_side(left: str) -> str | None:
+    """The expression that ends a text, or None when it is part of something that cannot be read."""
+    tail = _TAIL.search(left[-400:])
     expression = tail[0].strip() if tail else ""
-    if not re.search(r"[\d)]\s*[-+*/]\s*[\d(-]", expression):
+    if tail is None or not _OPERATION.search(expression):
         return None
-    value = evaluate(expression)
-    first = _FIRST.match(right)
-    if value is None or first is None or right[first.end() :].lstrip().startswith("%"):
+    before = left[: len(left) - len(tail[0])]
+    signed = re.match(r"-[\d(]", expression) is not None
+    if expression[0] in "+-*/" and (before.strip() or not signed):
+        return None
+    if before and not tail[0][0].isspace() and _GLUED.search(before):
+        return None
+    last = before.rstrip()[-1:]
+    return None if last and unicodedata.category(last) in ("Sm", "Sk", "No") else expression
+
+
+def _equation(left: str, right: str, *, rounded: bool) -> Equation | None:
+    expression = _left_side(left)
+    value = None if expression is None else evaluate(expression)
+    first = _NUMBER.match(right)
+    if value is None or first is None or len(first[0]) > 100 or right[first.end() :].lstrip().startswith("%"):
         return None
     number = first[0].strip()
-    head = _HEAD.match(right)
-    whole = evaluate(head[0].strip()) if head else None
     places = len(number.partition(".")[2])
-    near = places > 0 and abs(value - Fraction(number)) <= Fraction(1, 2 * 10**places)
-    holds = value == Fraction(number) or near or (whole is not None and whole == value)
-    return Equation(f"{expression} = {number}", holds)
+    near = (places > 0 or rounded) and abs(value - Fraction(number)) <= Fraction(1, 2 * 10**places)
+    if value == Fraction(number) or near:
+        return Equation(f"{expression} = {number}", True)
+    end, whole = _longest_value(right, first.end())
+    if whole == value:
+        return Equation(f"{expression} = {right[:end].strip()}", True)
+    return None if _GOES_ON.match(right[end:]) else Equation(f"{expression} = {number}", False)
+
+
+def _longest_value(right: str, least: int) -> tuple[int, Fraction | None]:
+    """(end, value) of the longest beginning that is an expression, at least the first number."""
+    head = _HEAD.match(right)
+    for end in range(min(len(head[0]), 200) if head else least, least - 1, -1):
+        value = evaluate(right[:end].strip())
+        if value is not None:
+            return end, value
+    return least, None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def entropy(weights: Sequence[float]) -> float:
     total = math.fsum(weights)
     if total <= 0:
         return math.nan
-    shares = [weight / total for weight in weights if weight > 0]
+    shares = [share for weight in weights if (share := weight / total) > 0]
     return max(0.0, -math.fsum(share * math.log(share) for share in shares))
 
 

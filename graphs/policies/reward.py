@@ -22,7 +22,9 @@ def reduce_steps(scores: Sequence[float], how: StepReduce = "prod") -> float:
         return min(scores)
     if how == "last":
         return scores[-1]
-    return math.prod(scores) ** (1 / len(scores))
+    if min(scores) <= 0:
+        return 0.0
+    return min(1.0, math.exp(math.fsum(math.log(score) for score in scores) / len(scores)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ def statistics_of(rewards: Sequence[float]) -> RewardStatistics:
     """Statistics of a sample; population standard deviation, exact sums."""
     if not rewards:
         return RewardStatistics()
+    if min(rewards) == max(rewards):
+        return RewardStatistics(len(rewards), rewards[0], 0.0)
     mean = math.fsum(rewards) / len(rewards)
     variance = math.fsum((reward - mean) ** 2 for reward in rewards) / len(rewards)
     return RewardStatistics(len(rewards), mean, math.sqrt(variance))

@@ -6,14 +6,15 @@ Reasoning (arXiv 2409.12147, EMNLP 2025).
 Roles: solver (k samples, turn prefilled with ``Step 1:``), an outcome and a step scorer (reward = outcome + product of the
 step scores), a gate without a model, reviewer and refiner (one call each per chain and round), a weighted vote.
 Cost law (tried calls): calls = k + 2P + J(s + P), depth = 1 + 2R + J(1 + R) for P chains refined in R rounds and s scored
-samples, J = 1 when the outcome scorer is a judge, else 0; with nothing lost P = kR and s = k.
+samples, J = 1 when the outcome scorer is a judge, else 0; with nothing lost P = kR and s = k. A lost review saves its
+refinement (and scoring) call.
 Stopping: the gate passes at once (``easy``) or after a round (``converged``), T rounds are done (``rounds``), a limit
 (``budget:<limit>``: the best so far is returned), nothing came out (``failed``).
 Ties: equal rewards keep the pool's order, equal votes go to the answer of the highest-ranked chain.
 
 Differs from the paper (specification, "pitfalls"), each by a knob whose value ``paper()`` sets back:
 - ``pool = running``: top k of everything so far; the paper pools two rounds only, and its code forgets accepted chains.
-- ``majority_mode = current``: the gate judges the chains that agree with today's vote; the paper freezes round 0's.
+- ``majority_mode = current``: the gate judges the chains that agree with their own round's vote; the paper freezes round 0's.
 - answers are compared by value, not by spelling, in votes and in the gate; an unreadable answer never votes.
 - step splitting knows step numbers past 9. A failed refinement leaves its chain as it was.
 - statistics come from earlier runs on this machine (calibration), and below ``least_statistics`` rewards the gate compares
@@ -84,7 +85,7 @@ class MagicoreKnobs(Knobs):
     pool: Literal["running", "round"] = "running"
     """running: best k of all chains so far; round: of the last two rounds (the paper's)."""
     majority_mode: Literal["current", "frozen"] = "current"
-    """Which majority the quality condition looks at: today's, or round 0's (the paper's)."""
+    """Which majority the quality condition looks at: this round's, or round 0's (the paper's)."""
 
     @field_validator("outcome")
     @classmethod
@@ -186,7 +187,7 @@ class Nodes:
         known = {item.id: item for item in state["candidates"]}
         entered = [known[id] for id in dict.fromkeys((*state["pool"], *state["newest"]))]
         best = top_k(entered, [_weight(item) for item in entered], self.knobs.k)
-        outcome = weighted_vote([item.answer for item in best], [_weight(item) for item in best])
+        outcome = weighted_vote([item.answer for item in best], _votes(best))
         chosen = None if outcome.leader is None else best[outcome.leader].id
         ctx.note(
             "vote",
@@ -206,7 +207,9 @@ class Nodes:
         ctx, done = runtime.context, state["round"]
         known = {item.id: item for item in state["candidates"]}
         chains = [known[id] for id in state["newest"]]
-        judged = state["majority"] if self.knobs.majority_mode == "frozen" else state["answer"]
+        judged = state["majority"]
+        if self.knobs.majority_mode == "current":
+            judged = weighted_vote([item.answer for item in chains], _votes(chains)).winner
         statistics = ctx.statistics.get(family(ctx, self.knobs), RewardStatistics())
         decision = judge_round(chains, judged, statistics, self.knobs)
         values = {name: getattr(decision, name) for name in decision.__dataclass_fields__}
@@ -300,6 +303,12 @@ def family(ctx: RunContext, knobs: MagicoreKnobs) -> str:
 
 def _weight(candidate: Candidate) -> float:
     return candidate.reward or 0.0
+
+
+def _votes(candidates: Sequence[Candidate]) -> list[float]:
+    """Rewards as weights; where not one attempt has a reward (its scorers failed), each counts the same."""
+    weights = [_weight(item) for item in candidates]
+    return weights if any(weights) else [1.0] * len(weights)
 
 
 def _branch(number: int, chain: Candidate) -> str:

@@ -229,17 +229,19 @@ def test_endpoints_in_several_loops_stay_below_the_limit_of_their_server() -> No
 
 def test_one_endpoint_may_serve_several_loops() -> None:
     errors: list[BaseException] = []
+    together = threading.Barrier(4)
     with FakeServer(latency=0.005) as server:
         endpoint = Endpoint(base_url=server.url, concurrency=3)
 
         async def work() -> None:
             request = ChatRequest(messages=as_messages([("user", "?")]))
             try:
-                await asyncio.gather(*(endpoint.complete(request, 1) for _ in range(5)))
+                await asyncio.wait_for(asyncio.gather(*(endpoint.complete(request, 1) for _ in range(5))), 3)
             finally:
                 await close_pools()
 
         def run() -> None:
+            together.wait(5)
             try:
                 asyncio.run(work())
             except BaseException as error:

@@ -72,8 +72,8 @@ class TestSteps:
         assert all(step.strip() for step in steps)
         assert "".join("".join(steps).split()) == "".join(text.split())
 
-    @pytest.mark.timeout(20)
-    @pytest.mark.parametrize("rule", ["_" * 28, "*" * 28, "#" * 28, "> " * 28, "* " * 28, "-" * 200])
+    @pytest.mark.timeout(3)
+    @pytest.mark.parametrize("rule", ["_" * 26, "*" * 26, "#" * 26, "> " * 28, "* " * 28, "-" * 200])
     def test_a_line_drawn_across_the_page_takes_no_time(self, rule: str) -> None:
         """A pattern that backtracks exponentially would hold up the event loop for ever."""
         started = time.perf_counter()
@@ -148,7 +148,9 @@ HARD_BUT_RIGHT = {
         "1/2 + 1/4 = 3/4.", "1/2 + 1/4 = 3/4)", "1/2 + 1/4 = 3/4 (of a cup)", "5 + 3 = 4 * 2.", "1/2 + 1/4 = 3/4 - as said",
     ],
     "a mixed number": ["7 / 2 = 3 1/2", r"7/2 = 3\frac{1}{2}", "7 / 2 = 3 ½"],
-    "a power or factorial on the right": ["10 * 10 = 10^2", "10 * 10 = 10**2", "5 * 5 = 5²", "3 * 2 = 3!", "40 * 50 = 2 × 10^3", "40 * 50 = 2e3"],
+    "a power or factorial on the right": [
+        "10 * 10 = 10^2", "10 * 10 = 10**2", "5 * 5 = 5²", "3 * 2 = 3!", "40 * 50 = 2 × 10^3", "40 * 50 = 2e3",
+    ],
     "an unknown on the right": ["15 + 5 = 2x", "15 - 3 = 2 * x", "12 + 8 = 4 + x", "15 + 5 = 2(x + 1)"],
     "thousands set apart": [r"500 \times 4 = 2{,}000", r"500 \times 4 = 2\,000", "500 * 4 = 2 000"],
     "a remainder": ["17 / 5 = 3 remainder 2", "17 / 5 = 3 R 2", "17 ÷ 5 = 3 r2"],
@@ -196,7 +198,7 @@ class TestEquations:
 
     def test_one_wrong_equation_makes_the_step_wrong(self) -> None:
         assert CHECK.step("3 + 4 = 7, so 7 * 2 = 15") == CHECK.wrong
-        assert [equation.holds for equation in equations("3 + 4 = 7 = 8 - 2\n2 * 2 = 4")] == [True, False, True]
+        assert [equation.holds for equation in equations("3 + 4 = 6 + 1 = 8\n2 * 2 = 4")] == [True, False, True]
 
     def test_figures_lie_in_order(self) -> None:
         assert 0 < CHECK.wrong < CHECK.silent < CHECK.right <= 1
@@ -241,7 +243,7 @@ def as_decimal(value: Fraction, places: int) -> str:
 
 around_ = st.sampled_from([
     ("", ""), ("So ", "."), ("Step 12: ", ""), ("The total is ", ", as said."), ("x = ", " apples."), ("**", "**"),
-    ("$", "$"), (r"\(", r"\)"), ("Hence: ", " dollars"), ("1. ", "\n"), ("Now, ", "; next"),
+    ("$", "$"), (r"\(", r"\)"), ("Hence: ", " dollars"), ("Now, ", "; next"), ("", "\n"),
 ])  # fmt: skip
 
 

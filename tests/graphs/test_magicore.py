@@ -460,7 +460,7 @@ class TestFailures:
             return REFUSED
 
         roles = Roles()
-        server = serve(roles, faults=faults)
+        serve(roles, faults=faults)
         result = magicore(rounds=2).run("What?")
         assert of_round(result, 1)[1].status == "failed"
         assert [item.parents for item in of_round(result, 2)] == [("c0.r1",), ("c1",), ("c2.r1",), ("c3.r1",)]

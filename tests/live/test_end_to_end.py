@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SHARED_HOME
 
+from conftest import SHARED_HOME
 from phronesis.graphs.recipe import Recipe
 
 MODEL = "qwen2.5-coder-0.5b-instruct-q4_k_m"

@@ -42,7 +42,7 @@ class TestNumbers:
     @pytest.mark.parametrize(
         "written",
         ["", " ", "unknown", "x", "-", ".", "/", "3/0", "1/2/3", "3 or 4", "between 3 and 5", "10^6", "12:30", "1,23",
-         "1.2.3", "2+3", "$", "%", "nan", "inf", "-inf", "NaN", "infinity"],
+         "2+3", "$", "%", "nan", "inf", "-inf", "NaN", "infinity"],
     )  # fmt: skip
     def test_unreadable(self, written: str) -> None:
         assert NUMBERS.canonical(written) is None
@@ -55,7 +55,7 @@ class TestNumbers:
         NUMBERS.canonical(written)
         NUMBERS.extract(f"The answer is {written}")
 
-    @pytest.mark.timeout(20)
+    @pytest.mark.timeout(3)
     @pytest.mark.parametrize(
         "written",
         [

@@ -8,6 +8,7 @@ answers a question it was not asked.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
 from phronesis.core.chat import request_hash
@@ -136,7 +137,7 @@ def chunk_key(base: str, first: int, count: int) -> str:
 
 
 def first_difference(recorded: Any, wanted: Any, path: str = "request") -> str:
-    """Where two JSON values first differ, in words, each side cut to 60 characters."""
+    """Where two JSON values first differ, in words, each side cut to 60 characters around it."""
     if isinstance(recorded, Mapping) and isinstance(wanted, Mapping):
         for name in sorted({*recorded, *wanted}, key=str):
             if recorded.get(name) != wanted.get(name):
@@ -145,9 +146,16 @@ def first_difference(recorded: Any, wanted: Any, path: str = "request") -> str:
         for index, (left, right) in enumerate(zip(recorded, wanted, strict=False)):
             if left != right:
                 return first_difference(left, right, f"{path}[{index}]")
-    return f"{path} was {_short(recorded)} and is now {_short(wanted)}"
+    start = 0
+    if isinstance(recorded, str) and isinstance(wanted, str):
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(recorded, wanted, strict=False))
+        start = max(0, sum(1 for _ in same) - 20)
+    return f"{path} was {_short(recorded, start)} and is now {_short(wanted, start)}"
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, start: int) -> str:
+    """The value, or 60 characters of it from ``start`` on."""
+    if isinstance(value, str) and start:
+        return f"...{value[start : start + 60]!r}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
