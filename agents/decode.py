@@ -16,6 +16,7 @@ from phronesis.core.site import Site
 from phronesis.core.task import Message
 
 M = TypeVar("M", bound=BaseModel)
+_QUOTE = re.compile(r'(?<!\\)"')
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
 
@@ -29,10 +30,8 @@ def decode(completion: Completion, reply: type[M]) -> M:
         raise MalformedReply("the reply is empty", text="", reason="empty")
     if completion.finish == "length":
         raise MalformedReply("the reply was cut off by max_tokens", text=text[:2000], reason="cut off")
-    fenced = _FENCE.search(text)
-    body = fenced[1].strip() if fenced else text
     try:
-        return reply.model_validate(_parse(body))
+        return reply.model_validate(_parse(text))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'reply'}: {item['msg']}" for item in error.errors())
         raise MalformedReply(
@@ -40,19 +39,29 @@ def decode(completion: Completion, reply: type[M]) -> M:
         ) from None
 
 
-def _parse(body: str) -> Any:
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        pass
-    start, end = body.find("{"), body.rfind("}")
-    candidate = body[start : end + 1] if 0 <= start < end else body
-    try:
-        return orjson.loads(candidate)
-    except ValueError:
-        from json_repair import repair_json
+def _parse(text: str) -> Any:
+    """The JSON of a reply: the whole of it, else what a fence holds, else from the first brace to the last; then
+    repaired. A text that breaks off inside a string is not: nobody knows how it went on."""
+    fenced = _FENCE.search(text)
+    candidates = [text, *([fenced[1].strip()] if fenced else [])]
+    candidates += [_braced(part) for part in reversed(candidates) if "{" in part]
+    for candidate in candidates:
+        try:
+            return orjson.loads(candidate)
+        except ValueError:
+            continue
+    if len(_QUOTE.findall(candidates[-1])) % 2:
+        return None
+    from json_repair import repair_json
 
-        return repair_json(candidate, return_objects=True)
+    return repair_json(candidates[-1], return_objects=True)
+
+
+def _braced(text: str) -> str:
+    """From the first brace to the last closing one, or to the end where none closes."""
+    end = text.rfind("}") + 1
+    start = text.find("{")
+    return text[start:end] if end > start else text[start:]
 
 
 async def ask(client: ChatClient, request: ChatRequest, reply: type[M], *, site: Site) -> M:

@@ -12,6 +12,8 @@ from phronesis.core.errors import ConfigurationError
 from phronesis.core.task import Message
 
 _SECTION = re.compile(r"^# (system|user|assistant)\s*$", re.MULTILINE)
+_LINE = re.compile(r"^\{\{(\w+)\}\}\n*", re.MULTILINE)
+"""A placeholder that has a line to itself; an empty value takes the line and the blank ones behind it away."""
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -42,8 +44,8 @@ class Prompt:
             )
 
         def put(text: str) -> str:
-            filled = _PLACEHOLDER.sub(lambda match: values[match[1]].strip(), text)
-            return re.sub(r"\n{3,}", "\n\n", filled).strip()
+            kept = _LINE.sub(lambda match: match[0] if values[match[1]].strip() else "", text)
+            return _PLACEHOLDER.sub(lambda match: values[match[1]].strip(), kept).strip()
 
         messages = list(history)
         if self.system and not any(message.role == "system" for message in history):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from phronesis.agents.client.profile import Capability, Profile
 from phronesis.agents.client.retry import RetryRule, with_retries
 from phronesis.agents.client.wire import chat_body, error_of, parse_reply
 from phronesis.core.chat import Batch, ChatRequest, Completion, LabelProbabilities, Usage
-from phronesis.core.errors import ModelError, Retryable
+from phronesis.core.errors import ConfigurationError, ModelError, Retryable
 from phronesis.core.http import HttpReply, events, exchange
 
 
@@ -38,7 +39,14 @@ class Endpoint:
     """Seconds per exchange."""
     retry: RetryRule = field(default_factory=RetryRule)
     _profile: Profile | None = field(default=None, repr=False)
-    _probing: asyncio.Lock | None = field(default=None, repr=False)
+    _probing: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
+        default_factory=weakref.WeakKeyDictionary, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError for an address that holds a password: addresses are shown, keys are not."""
+        if "@" in self.base_url.partition("//")[2].partition("/")[0]:
+            raise ConfigurationError("the endpoint's address holds a password", mend="put it into the API key instead")
 
     @property
     def model(self) -> str:
@@ -52,8 +60,7 @@ class Endpoint:
     async def profile(self) -> Profile:
         """What the endpoint can do; asked once. Raises EndpointUnreachable."""
         if self._profile is None:
-            self._probing = self._probing or asyncio.Lock()
-            async with self._probing:
+            async with self._probing.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
                 if self._profile is None:
                     self._profile = await probe(self._probe_send, url=self.base_url, wanted_model=self.wanted_model)
         return self._profile
@@ -76,10 +83,7 @@ class Endpoint:
         Raises the last ModelError, with the number of requests it took in ``details['requests']``; EndpointUnreachable
         when a needed capability is missing is raised before anything is sent."""
         profile = await self.profile()
-        if request.prefill:
-            profile.require("prefill", who="this request", url=self.base_url)
-        if request.logprobs:
-            profile.require("logprobs", who="this request", url=self.base_url)
+        self._check(request, profile)
         body = chat_body(request, n, profile, send_seed=self.send_seed)
         if request.reply_schema is not None and not profile.structured:
             del body["response_format"]
@@ -101,7 +105,7 @@ class Endpoint:
                     timeout=self.timeout,
                 )
             if reply.status != 200:
-                raise error_of(reply, self.base_url)
+                raise self._refusal(reply)
             return parse_reply(reply.body, n, profile, request, self.base_url)
 
         try:
@@ -132,11 +136,17 @@ class Endpoint:
     async def stream(self, request: ChatRequest) -> AsyncIterator[str]:
         """The reply piece by piece, prefill left out. Raises ServerFailed when the stream is cut."""
         profile = await self.profile()
+        self._check(request, profile)
         body = {**chat_body(request, 1, profile, send_seed=self.send_seed), "stream": True}
         skip = request.prefill if profile.prefill == "echo" else ""
         async with limiter_for(self.base_url, self.concurrency).hold():
             async for payload in events(
-                self._root, "/v1/chat/completions", body=body, api_key=self.api_key, timeout=self.timeout
+                self._root,
+                "/v1/chat/completions",
+                body=body,
+                refusal=self._refusal,
+                api_key=self.api_key,
+                timeout=self.timeout,
             ):
                 choices = payload.get("choices") or [{}]
                 piece = (choices[0].get("delta") or {}).get("content") or ""
@@ -158,13 +168,31 @@ class Endpoint:
                 pass
         return round(len(text) / 3.5)
 
+    def _check(self, request: ChatRequest, profile: Profile) -> None:
+        """Raises CapabilityMissing before anything is sent."""
+        if request.prefill:
+            profile.require("prefill", who="this request", url=self.base_url)
+        if request.logprobs:
+            profile.require("logprobs", who="this request", url=self.base_url)
+
+    def _refusal(self, reply: HttpReply) -> ModelError:
+        return error_of(reply, self.base_url, secret=self.api_key)
+
     async def _probe_send(self, method: str, path: str, body: dict[str, Any] | None) -> HttpReply:
-        return await exchange(
-            method,
-            self._root,
-            path,
-            body=body,
-            api_key=self.api_key,
-            timeout=min(120.0, self.timeout),
-            headers={PROBE_HEADER: "1"},
-        )
+        """One exchange of the probe. 429 and 5xx are tried again; raises Retryable when they stay."""
+
+        async def once() -> HttpReply:
+            reply = await exchange(
+                method,
+                self._root,
+                path,
+                body=body,
+                api_key=self.api_key,
+                timeout=min(120.0, self.timeout),
+                headers={PROBE_HEADER: "1"},
+            )
+            if reply.status == 429 or reply.status >= 500:
+                raise self._refusal(reply)
+            return reply
+
+        return await with_retries(once, replace(self.retry, retries=min(self.retry.retries, 2)))

@@ -2,7 +2,8 @@
 
 Servers report log-probabilities of a token's likeliest alternatives, whatever is sampled. The mass of a label is the sum
 over the alternatives that spell it (case and surrounding space apart); a label of several tokens is followed token by
-token through the prefill, so that its mass is that of the sequence.
+token through the prefill, so that its mass is that of the sequence. What goes on to a longer label (10) does not count for
+the shorter one it begins with (1).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from phronesis.core.chat import Alternative, Batch, ChatRequest, LabelProbabilities, Usage
+from phronesis.core.errors import ModelError
 
 Complete = Callable[[ChatRequest, int], Awaitable[Batch]]
 _FOLLOW = 1e-4
@@ -33,10 +35,14 @@ async def label_probabilities(
     floor = 1.0
     usage = Usage()
     latency = 0.0
-    pending = [("", 1.0, 0)]
+    pending: list[tuple[str, float, int, str | None]] = [("", 1.0, 0, None)]
     while pending:
-        spelled, weight, depth = pending.pop(0)
-        batch = await complete(replace(base, prefill=request.prefill + spelled), 1)
+        spelled, weight, depth, shorter = pending.pop(0)
+        try:
+            batch = await complete(replace(base, prefill=request.prefill + spelled), 1)
+        except ModelError as error:
+            error.details["paid"] = usage.to_json()
+            raise
         usage += batch.usage
         latency += batch.latency
         completion = batch.completions[0]
@@ -49,10 +55,13 @@ async def label_probabilities(
             floor = min(floor, max(share, 1e-12))
             text = spelled + token
             exact = next((label for label in labels if _same(label, text)), None)
+            longer = [label for label in labels if label != exact and _begins(label, text)]
             if exact is not None:
                 mass[exact] += share
-            elif share >= _FOLLOW and depth + 1 < _DEEPEST and any(_begins(label, text) for label in labels):
-                pending.append((text, share, depth + 1))
+                if shorter is not None:
+                    mass[shorter] -= share
+            if longer and share >= _FOLLOW and depth + 1 < _DEEPEST:
+                pending.append((text, share, depth + 1, exact or shorter))
     covered = min(1.0, math.fsum(mass.values()))
     floored = tuple(label for label in labels if mass[label] <= 0.0)
     for label in floored:

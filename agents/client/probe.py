@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from phronesis.agents.client.profile import Profile
-from phronesis.core.errors import EndpointUnreachable, ModelError, Refused, Retryable
+from phronesis.core.errors import EndpointUnreachable, Refused, Retryable
 from phronesis.core.http import HttpReply
 
 Send = Callable[[str, str, dict[str, Any] | None], Awaitable[HttpReply]]
@@ -33,9 +33,9 @@ async def probe(send: Send, *, url: str, wanted_model: str | None) -> Profile:
 
     Raises EndpointUnreachable with the command that starts a server, or that names the models there are."""
     listed = await _models(send, url)
-    names = [str(item.get("id")) for item in listed]
+    names = [str(item["id"]) for item in listed]
     model = wanted_model or (names[0] if names else "")
-    card = next((item for item in listed if item.get("id") == model), None)
+    card = next((item for item in listed if item["id"] == model), None)
     if names and card is None:
         raise EndpointUnreachable(
             f"{url} does not serve the model {model!r}", mend=f"name one it serves: {', '.join(names[:8])}"
@@ -62,6 +62,8 @@ async def _models(send: Send, url: str) -> list[dict[str, Any]]:
     try:
         reply = await send("GET", "/v1/models", None)
     except Retryable as error:
+        if "status" in error.details:
+            raise EndpointUnreachable(f"{url} is not ready: {error.message}", mend="wait until it is") from None
         raise EndpointUnreachable(
             f"nothing answers at {url}: {error.message}",
             mend="start a server (`phronesis models serve`), correct OPENAI_BASE_URL, "
@@ -72,17 +74,18 @@ async def _models(send: Send, url: str) -> list[dict[str, Any]]:
     if reply.status != 200:
         return []
     try:
-        return list(orjson.loads(reply.body)["data"])
+        return [item for item in orjson.loads(reply.body)["data"] if isinstance(item, dict) and "id" in item]
     except (ValueError, KeyError, TypeError):
         return []
 
 
 async def _chat(send: Send, model: str, messages: list[dict[str, str]], **fields: Any) -> dict[str, Any] | None:
+    """The completion, or None when the server refuses such a request. Raises Retryable: not ready is not unable."""
     body = {"model": model, "messages": messages, "temperature": 0.0, **fields}
+    reply = await send("POST", "/v1/chat/completions", body)
     try:
-        reply = await send("POST", "/v1/chat/completions", body)
         payload = orjson.loads(reply.body) if reply.status == 200 else None
-    except (ModelError, ValueError):
+    except ValueError:
         return None
     return payload if isinstance(payload, dict) and payload.get("choices") else None
 

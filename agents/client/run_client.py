@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from phronesis.core.budget import Account
@@ -46,7 +47,7 @@ class Metered:
     def book_failure(site: Site, calls: int, details: dict[str, Any]) -> None:
         """A failed call is counted apart: it was tried and brought nothing."""
         spent = Usage(failed_calls=calls, requests=int(details.get("requests", 0)))
-        site.branch.account.book(site.role, spent)
+        site.branch.account.book(site.role, replace(Usage.from_json(details.get("paid", {})), calls=0) + spent)
 
 
 class Journaled:
@@ -62,6 +63,8 @@ class Journaled:
         """n replies in index order. A failed exchange fails its own samples only.
 
         Raises BudgetExhausted before anything is sent, or when no exchange ended in time."""
+        if n == 0:
+            return ()
         recorded = self._effects.spans(site.key)
         held = await self._admit(request, n, site, replayed=bool(recorded))
         chunks = await self._plan(request, n, recorded)

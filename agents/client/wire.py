@@ -51,8 +51,8 @@ def chat_body(request: ChatRequest, n: int, profile: Profile, *, send_seed: bool
     return body
 
 
-def error_of(reply: HttpReply, url: str) -> ModelError:
-    """The typed failure for a status of 400 and above."""
+def error_of(reply: HttpReply, url: str, *, secret: str | None = None) -> ModelError:
+    """The typed failure for a status of 400 and above; the secret, should the server repeat it, is left out."""
     text = reply.body[:600].decode("utf-8", "replace")
     try:
         payload = orjson.loads(reply.body)
@@ -60,6 +60,7 @@ def error_of(reply: HttpReply, url: str) -> ModelError:
         text = str(inner.get("message", inner) if isinstance(inner, dict) else inner)[:600]
     except ValueError:
         pass
+    text = text.replace(secret, "***") if secret else text
     status = reply.status
     if status == 429:
         return RateLimited(f"{url} answered 429: {text}", status=status, retry_after=_seconds(reply.headers))
@@ -92,13 +93,14 @@ def parse_reply(
         payload = orjson.loads(body)
         choices = sorted(payload["choices"], key=lambda choice: choice.get("index", 0))
         completions = tuple(_completion(choice, profile, request) for choice in choices[:n])
+        spent = payload.get("usage") or {}
+        details = spent.get("prompt_tokens_details") or {}
+        prompt, generated = int(spent.get("prompt_tokens") or 0), int(spent.get("completion_tokens") or 0)
+        cached = int(details.get("cached_tokens") or 0)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServerFailed(f"{url} sent no chat completion ({error!r}): {body[:120]!r}", malformed=True) from None
     if len(completions) < n:
         raise ServerFailed(f"{url} sent {len(completions)} of {n} choices", malformed=True)
-    spent = payload.get("usage") or {}
-    details = spent.get("prompt_tokens_details") or {}
-    generated = int(spent.get("completion_tokens") or 0)
     counted = sum(completion.tokens for completion in completions)
     if n > 1 and not profile.counts_all_choices:
         generated = max(generated, counted)
@@ -107,9 +109,9 @@ def parse_reply(
     return completions, Usage(
         calls=n,
         requests=1,
-        prompt_tokens=int(spent.get("prompt_tokens") or 0),
+        prompt_tokens=prompt,
         completion_tokens=generated or counted,
-        cached_tokens=int(details.get("cached_tokens") or 0),
+        cached_tokens=cached,
     )
 
 
@@ -125,7 +127,7 @@ def _shared_out(completions: Sequence[Completion], tokens: int) -> tuple[Complet
 
 def _completion(choice: Mapping[str, Any], profile: Profile, request: ChatRequest) -> Completion:
     message = choice["message"]
-    text = message.get("content") or ""
+    text = _text(message.get("content"))
     if request.prefill and profile.prefill == "echo":
         text = text.removeprefix(request.prefill)
     finish: FinishReason = {"stop": "stop", "length": "length"}.get(choice.get("finish_reason") or "", "other")  # type: ignore[assignment]  # mypy widens the dict's values to str
@@ -133,10 +135,17 @@ def _completion(choice: Mapping[str, Any], profile: Profile, request: ChatReques
     return Completion(
         text=text,
         finish=finish,
-        reasoning=message.get("reasoning") or message.get("reasoning_content") or "",
+        reasoning=_text(message.get("reasoning") or message.get("reasoning_content")),
         logprobs=logprobs,
         tokens=len(logprobs.tokens) if logprobs else 0,
     )
+
+
+def _text(value: Any) -> str:
+    """A text field; absent and null are empty. Raises TypeError for anything else."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"a text was expected, not {type(value).__name__}")
+    return value or ""
 
 
 def _logprobs(block: Mapping[str, Any] | None, *, alternatives: bool) -> TokenLogprobs | None:
@@ -145,4 +154,4 @@ def _logprobs(block: Mapping[str, Any] | None, *, alternatives: bool) -> TokenLo
         return None
     rows = [row.get("top_logprobs") or () for row in content] if alternatives else []
     top = tuple(tuple(Alternative(alt["token"], alt["logprob"]) for alt in row) for row in rows) if any(rows) else ()
-    return TokenLogprobs(tuple(row["token"] for row in content), tuple(row["logprob"] for row in content), top)
+    return TokenLogprobs(tuple(row["token"] for row in content), tuple(float(row["logprob"]) for row in content), top)

@@ -51,8 +51,9 @@ class GateDecision:
     quality_passes: bool
     normalised: bool
     """Whether quality is a z-score."""
-    outcome_confidence: float
-    step_confidence: float
+    outcome_confidence: float | None
+    """None = no chain has any weight."""
+    step_confidence: float | None
     confidence_passes: bool
     majority: str | None
     reason: str
@@ -101,8 +102,8 @@ def decide(
         quality=quality,
         quality_passes=quality_passes,
         normalised=normalised,
-        outcome_confidence=by_outcome,
-        step_confidence=by_step,
+        outcome_confidence=None if math.isnan(by_outcome) else by_outcome,
+        step_confidence=None if math.isnan(by_step) else by_step,
         confidence_passes=confident_enough,
         majority=majority,
         reason=reason,

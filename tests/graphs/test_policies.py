@@ -227,7 +227,7 @@ class TestGate:
     def test_all_zero_weights_count_as_confident(self) -> None:
         zeros = [0.0] * 4
         found = gate(list("abcd"), zeros, outcomes=zeros, steps=zeros)
-        assert math.isnan(found.outcome_confidence) and math.isnan(found.step_confidence)
+        assert found.outcome_confidence is None and found.step_confidence is None
         assert found.confidence_passes and not found.hard
 
     @pytest.mark.parametrize("answers", [[], [None], [None] * 5])

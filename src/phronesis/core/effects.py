@@ -112,8 +112,6 @@ class Effects:
         self._journal.note(Event(type, self._task, key, data, self._elapsed()))
 
     def _append(self, type: EventType, key: str, data: Mapping[str, Any]) -> None:
-        if not self._journal.texts:
-            data = {name: item for name, item in data.items() if name not in ("request", "value")}
         event = Event(type, self._task, key, data, self._elapsed())
         self._journal.append(event)
         if type != "intent":
@@ -146,6 +144,10 @@ def first_difference(recorded: Any, wanted: Any, path: str = "request") -> str:
         for index, (left, right) in enumerate(zip(recorded, wanted, strict=False)):
             if left != right:
                 return first_difference(left, right, f"{path}[{index}]")
+        at = min(len(recorded), len(wanted))
+        if len(recorded) != len(wanted):
+            left, right = (side[at] if len(side) > at else None for side in (recorded, wanted))
+            return first_difference(left, right, f"{path}[{at}]")
     start = 0
     if isinstance(recorded, str) and isinstance(wanted, str):
         same = takewhile(lambda pair: pair[0] == pair[1], zip(recorded, wanted, strict=False))

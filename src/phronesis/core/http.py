@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import orjson
 
-from phronesis.core.errors import ServerFailed, TimedOut
+from phronesis.core.errors import ConfigurationError, ServerFailed, TimedOut
 
 _POOLS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, aiohttp.ClientSession]] = (
     weakref.WeakKeyDictionary()
@@ -48,6 +48,11 @@ async def close_pools() -> None:
 def _headers(api_key: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
     headers = {"Content-Type": "application/json", **(extra or {})}
     if api_key:
+        if not api_key.isprintable():
+            raise ConfigurationError(
+                "the API key holds a line break or another character that cannot be sent",
+                mend="set OPENAI_API_KEY again",
+            )
         headers["Authorization"] = f"Bearer {api_key}"
     return headers
 
@@ -85,19 +90,26 @@ async def exchange(
 
 
 async def events(
-    base_url: str, path: str, *, body: Mapping[str, Any], api_key: str | None = None, timeout: float = 600.0
+    base_url: str,
+    path: str,
+    *,
+    body: Mapping[str, Any],
+    refusal: Callable[[HttpReply], Exception],
+    api_key: str | None = None,
+    timeout: float = 600.0,
 ) -> AsyncIterator[Any]:
     """The JSON payloads of a server-sent event stream until ``[DONE]``.
 
-    Raises ServerFailed when the stream ends without ``[DONE]`` (cut in half), or with a status of 400 and above."""
+    Raises what ``refusal`` makes of a status of 400 and above; ServerFailed when the stream ends without ``[DONE]`` (cut in
+    half) or reports an error."""
     limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout))
     try:
         async with _session(base_url).post(
             base_url + path, data=orjson.dumps(body), headers=_headers(api_key, None), timeout=limit
         ) as response:
             if response.status >= 400:
-                text = (await response.text())[:300]
-                raise ServerFailed(f"{base_url}{path} answered {response.status}: {text}", status=response.status)
+                lowered = {name.lower(): value for name, value in response.headers.items()}
+                raise refusal(HttpReply(response.status, lowered, await response.read()))
             async for raw in response.content:
                 line = raw.strip()
                 if not line.startswith(b"data:"):
@@ -105,7 +117,10 @@ async def events(
                 payload = line[5:].strip()
                 if payload == b"[DONE]":
                     return
-                yield orjson.loads(payload)
+                item = orjson.loads(payload)
+                if isinstance(item, dict) and item.get("error"):
+                    raise ServerFailed(f"the stream from {base_url} reports {str(item['error'])[:300]}", url=base_url)
+                yield item
     except TimeoutError:
         raise TimedOut(f"the stream from {base_url}{path} took longer than {timeout:g} s", url=base_url) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -20,6 +20,10 @@ from phronesis.core.errors import ConfigurationError, JournalUnwritable, RunLock
 
 SCHEMA = 1
 FILE_NAME = "journal.jsonl"
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+_TEXTS = frozenset(
+    {"request", "value", "asked", "text", "answer_text", "steps", "notes", "suggestion", "situation", "message"}
+)
 EventType = Literal[
     "run_started", "task_started", "node", "call", "effect", "intent", "score", "decision", "vote", "recall", "write",
     "budget", "failure", "task_finished", "run_finished",
@@ -63,6 +67,13 @@ def read_events(path: Path) -> Iterator[Event]:
         yield event
 
 
+def without_texts(data: Any) -> Any:
+    """The data without prompts, replies and whatever quotes them."""
+    if isinstance(data, Mapping):
+        return {name: without_texts(item) for name, item in data.items() if name not in _TEXTS}
+    return [without_texts(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
 class Journal:
     """Appends events to a run's file. ``path=None`` keeps them in memory only, for embedding and tests."""
 
@@ -99,18 +110,20 @@ class Journal:
                 f"run {folder.name!r} is being worked on by another process", mend="wait for it, or stop it"
             ) from None
         path = folder / FILE_NAME
-        whole = path.read_bytes().rfind(b"\n") + 1
-        os.ftruncate(self._handle, whole)
-        self.recovered = tuple(read_events(path))
+        try:
+            whole = path.read_bytes().rfind(b"\n") + 1
+            os.ftruncate(self._handle, whole)
+            self.recovered = tuple(read_events(path))
+        except BaseException:
+            self.close()
+            raise
         self._seen = {(event.type, event.task, event.key) for event in self.recovered}
 
     def append(self, event: Event) -> None:
         """Writes an effect; when it returns, the event survives a kill of the process."""
-        line = orjson.dumps(
-            {"type": event.type, "task": event.task, "key": event.key, "elapsed": round(event.elapsed, 3),
-             "time": round(time.time(), 3), **event.data},
-            option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE,
-        )  # fmt: skip
+        data = event.data if self.texts or event.type == "run_started" else without_texts(event.data)
+        heading = {"type": event.type, "task": event.task, "key": event.key, "elapsed": round(event.elapsed, 3)}
+        line = orjson.dumps({**heading, "time": round(time.time(), 3), **data, **heading}, option=_OPTIONS)
         self._write(line)
         self._seen.add((event.type, event.task, event.key))
         for listener in self.listeners:

@@ -35,11 +35,22 @@ def _stop(loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon_threadsafe(loop.stop)
 
 
+def _running_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine to its end and returns its value; works inside a running loop too, whose thread then waits.
 
     Ctrl-C cancels the coroutine, waits until it has cleaned up, and raises KeyboardInterrupt."""
-    future = asyncio.run_coroutine_threadsafe(work, _background())
+    loop = _background()
+    if _running_here() is loop:
+        work.close()
+        raise RuntimeError("the sync door is open already: inside a recipe's own loop, await the async method instead")
+    future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         return future.result()
     except KeyboardInterrupt:

@@ -80,7 +80,10 @@ def _pyproject(start: Path) -> dict[str, Any]:
                 found = tomllib.loads(path.read_text(encoding="utf-8"))
             except tomllib.TOMLDecodeError as error:
                 raise ConfigurationError(f"{path} is not TOML: {error}") from None
-            return dict(found.get("tool", {}).get("phronesis", {}))
+            section = found.get("tool", {}).get("phronesis", {}) if isinstance(found.get("tool", {}), dict) else {}
+            if not isinstance(section, dict):
+                raise ConfigurationError(f"{path}: tool.phronesis = {section!r} is no section", mend="[tool.phronesis]")
+            return dict(section)
     return {}
 
 
