@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -168,12 +169,15 @@ class Recipe:
         async with await Run.start(self, settings=settings) as run:
             return await run.solve(as_task(task))
 
-    async def astream(self, task: Task | str, *, settings: Settings | None = None) -> AsyncIterator[Event]:
-        """The journal's events as they happen; the last but one, ``task_finished``, holds the Result."""
+    async def astream(self, task: Task | str, *, settings: Settings | None = None) -> AsyncGenerator[Event, None]:
+        """The journal's events as they happen; the last but one, ``task_finished``, holds the Result.
+
+        Closing the generator (``aclose``) cancels the run, which can be resumed."""
         from phronesis.graphs.run import stream
 
-        async for event in stream(self, as_task(task), settings=settings):
-            yield event
+        async with aclosing(stream(self, as_task(task), settings=settings)) as events:
+            async for event in events:
+                yield event
 
 
 def shipped() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -226,7 +226,7 @@ def _roles(recipe: Recipe) -> dict[str, tuple[Any, ...]]:
     return roles
 
 
-async def stream(recipe: Recipe, task: Task, *, settings: Settings | None = None) -> AsyncIterator[Event]:
+async def stream(recipe: Recipe, task: Task, *, settings: Settings | None = None) -> AsyncGenerator[Event, None]:
     """The events of a run of one task as they happen. Closing the iterator cancels the run."""
     queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
