@@ -15,6 +15,8 @@ from phronesis.core.ports import ChatClient
 from phronesis.core.site import Site
 from phronesis.core.task import Task
 
+_FIGURE = re.compile(r"\d(?:[\d.,/]*\d)?")
+
 
 class Lesson(BaseModel):
     """The reply that is asked for."""
@@ -29,23 +31,29 @@ class Lesson(BaseModel):
     @field_validator("situation", "suggestion")
     @classmethod
     def _general(cls, value: str) -> str:
-        """A lesson that repeats the problem's figures is a copy of the problem, not an abstraction of it."""
-        figures = re.findall(r"\d[\d.,]*", value)
+        """A lesson with figures is a copy of a problem, not an abstraction of it; the masks of its numbers become words."""
+        figures = _FIGURE.findall(value)
         if figures:
-            raise ValueError(f"it repeats the figure {figures[0]!r} of this problem; say it in general words")
-        return value
+            raise ValueError(f"it holds the figure {figures[0]!r}; say it in general words")
+        return re.sub(r"(?:# ?)+", "some ", value).strip()
+
+
+def masked(text: str) -> str:
+    """The text with # for every number, so that a small model cannot copy what it should abstract from."""
+    return _FIGURE.sub("#", text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abstractor:
-    """One lesson per accepted solution."""
+    """One lesson per accepted solution; the model sees problem and solution with their numbers masked (ours)."""
 
     client: ChatClient
     sampling: Sampling
 
     async def abstract(self, task: Task, solution: str, *, site: Site) -> Concept:
         """The concept. 1 call, 2 after a re-ask. Raises MalformedReply, ModelError, BudgetExhausted."""
-        messages, prefill = load_prompt("abstractor").fill({"question": task.question, "solution": solution})
+        values = {"question": masked(task.question), "solution": masked(solution)}
+        messages, prefill = load_prompt("abstractor").fill(values)
         request = ChatRequest(messages=messages, prefill=prefill, sampling=self.sampling)
         lesson = await ask(self.client, request, Lesson, site=site)
         return Concept(situation=lesson.situation, suggestion=lesson.suggestion, source=task.id)

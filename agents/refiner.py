@@ -1,4 +1,8 @@
-"""Refiner: rewrites an attempt in the light of a review (MAgICoRe's third agent)."""
+"""Refiner: rewrites an attempt in the light of a review (MAgICoRe's third agent).
+
+Its prompt begins as the reviewer's of the same chain does, to the last score, so that a server with a prefix cache reads
+that part once for both.
+"""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ class Endpoint:
     async def complete(self, request: ChatRequest, n: int) -> Batch:
         """One exchange with n choices, tried again as the retry rule says.
 
-        Raises the last ModelError, with the number of requests it took in ``details['requests']``; EndpointUnreachable
-        when a needed capability is missing is raised before anything is sent."""
+        Raises the last ModelError, with the number of requests it took in ``details['requests']``; CapabilityMissing,
+        before anything is sent, when the server lacks what the request needs."""
         profile = await self.profile()
         self._check(request, profile)
         body = chat_body(request, n, profile, send_seed=self.send_seed)

@@ -1,7 +1,7 @@
 """The exact checker of arithmetic: every ``a op b = c`` that a step writes out is worked out again. Free and never unsure.
 
-A false alarm costs a right step its score, a missed equation costs nothing: whatever cannot be read with certainty (units
-inside an expression, unknowns, powers, percentages, remainders) is passed over in silence.
+A false alarm costs a right step its score, a missed equation costs nothing: whatever cannot be read with certainty (unknowns,
+powers, percentages, remainders) is passed over in silence.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _PLAIN = (
     (re.compile(r"[−–]"), "-"),
 )
 """LaTeX and typography to plain arithmetic, in this order."""
+_UNITS = re.compile(r"(?<=\d)\s*[A-Za-z]+(?:\s*/\s*[A-Za-z]+)?(?=\s*(?:[-+*/=≈)]|$))")
+"""Units behind numbers. Without them an equation can only be confirmed: what was cut away might have mattered."""
 _TAIL = re.compile(r"[\d.+\-*/() ]+$")
 _HEAD = re.compile(r"[\d.+\-*/() ]+")
 _NUMBER = re.compile(r"\s*-?\d+(?:\.\d+)?")
@@ -59,9 +61,13 @@ def equations(text: str) -> tuple[Equation, ...]:
     for line in text.splitlines():
         for pattern, replacement in _PLAIN:
             line = pattern.sub(replacement, line)
-        parts = re.split(r"(=|≈)", line)
-        for index in range(0, len(parts) - 2, 2):
-            equation = _equation(parts[index].rstrip(), parts[index + 2], rounded=parts[index + 1] == "≈")
+        written, bare = (re.split(r"(=|≈)", version) for version in (line, _UNITS.sub("", line)))
+        for index in range(0, len(written) - 2, 2):
+            rounded = written[index + 1] == "≈"
+            equation = _equation(written[index].rstrip(), written[index + 2], rounded=rounded)
+            if equation is None:
+                equation = _equation(bare[index].rstrip(), bare[index + 2], rounded=rounded)
+                equation = equation if equation is not None and equation.holds else None
             if equation is not None:
                 found.append(equation)
     return tuple(found)

@@ -54,9 +54,9 @@ def unreadable(tag: str = "") -> FakeReply:
 
 def role_of(request: FakeRequest) -> str:
     user = request.user
-    if user.startswith("You review"):
+    if "You are the reviewer." in user:
         return "reviewer"
-    if user.startswith("You rewrite"):
+    if "You are the refiner." in user:
         return "refiner"
     if "Is the final answer of this solution correct?" in user:
         return "judge"
@@ -65,7 +65,7 @@ def role_of(request: FakeRequest) -> str:
 
 def shown(request: FakeRequest) -> str:
     """What a reviewer or refiner is shown beyond the prompt's own example."""
-    return re.split(r"Now (?:review|rewrite) this one\.", request.user)[-1]
+    return request.user.split("Now the real one.")[-1]
 
 
 def chain_of(request: FakeRequest) -> int:

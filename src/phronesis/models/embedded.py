@@ -194,7 +194,7 @@ async def _start(wanted: _Wanted, lock: int) -> EngineInfo:
         "model": wanted.model,
         "context": settings.engine_context,
         "slots": settings.engine_slots,
-        "threads": settings.engine_threads or _idle_cores(),
+        "threads": settings.engine_threads or _cores(),
         "idle": settings.engine_idle,
         "lock": lock,
     }
@@ -240,11 +240,6 @@ async def _come_up(wanted: _Wanted, child: subprocess.Popen[bytes]) -> EngineInf
     )
 
 
-def _idle_cores() -> int:
-    """Cores nobody uses, by the load of the last minute; at least 1. The engine's threads spin, so more would hurt."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    try:
-        busy = round(os.getloadavg()[0])
-    except OSError:
-        busy = 0
-    return max(1, cores - busy)
+def _cores() -> int:
+    """Cores this process may use. The engine's threads sleep while they wait, so other work on them does little harm."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
