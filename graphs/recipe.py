@@ -66,7 +66,7 @@ class MemorySection(_Section):
     """Concepts recalled at the most."""
     token_budget: int = Field(default=300, ge=0)
     """Longest memory section of the prompt, in tokens."""
-    least_similarity: float = Field(default=0.3, ge=-1, le=1)
+    least_similarity: float = Field(default=0.15, ge=-1, le=1)
     """Concepts less similar than this are not shown (cosine; lexical recall ignores it)."""
     consensus: float = Field(default=0.6, ge=0, le=1)
     """Share of attempts that must agree before anything is learned."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from langgraph.graph.state import CompiledStateGraph
@@ -102,10 +102,7 @@ async def _recall(around: Surroundings, ctx: RunContext, report: MemoryReport) -
         least=section.least_similarity,
         budget=section.token_budget,
     )
-    values = {name: getattr(ctx, name) for name in ctx.__dataclass_fields__}
-    return RunContext(**{**values, "memory": text}), report.model_copy(
-        update={"recalled": recalled, "version": version}
-    )
+    return replace(ctx, memory=text), report.model_copy(update={"recalled": recalled, "version": version})
 
 
 async def _run_graph(around: Surroundings, ctx: RunContext) -> Outcome:

@@ -6,7 +6,7 @@ An answer that cannot be read is None, a state of its own: it is counted and nev
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -39,6 +39,23 @@ class AnswerSpace(Protocol):
         ...
 
 
+def _read(
+    text: str, canonical: Callable[[str], str | None], fallback: Callable[[str], str | None], *, lenient: bool
+) -> str | None:
+    """The marked answer in canonical form; without one, and where that is allowed, what the fallback finds."""
+    raw = marked_answer(text)
+    if raw is None and lenient:
+        raw = fallback(text)
+    return None if raw is None else canonical(raw)
+
+
+def _last_choice(text: str) -> str | None:
+    """The last letter in brackets, else a last line that holds nothing more than a letter."""
+    found = re.findall(r"\(([A-J])\)", text)
+    line = last_line(text)
+    return str(found[-1]) if found else line if line is not None and len(line) <= 3 else None
+
+
 @dataclass(frozen=True, slots=True)
 class NumberAnswers:
     """Numbers: exact fractions behind a canonical text, equal within one part in a million."""
@@ -48,13 +65,7 @@ class NumberAnswers:
     format: AnswerFormat = "number"
 
     def extract(self, text: str, *, cut_off: bool = False) -> str | None:
-        marked = marked_answer(text)
-        if marked is not None:
-            return self.canonical(marked)
-        if self.extraction == "strict" or cut_off:
-            return None
-        last = last_number(text)
-        return None if last is None else self.canonical(last)
+        return _read(text, self.canonical, last_number, lenient=self.extraction == "lenient" and not cut_off)
 
     def canonical(self, raw: str) -> str | None:
         text = raw.rsplit("=", 1)[-1].strip()
@@ -83,14 +94,7 @@ class ChoiceAnswers:
     format: AnswerFormat = "choice"
 
     def extract(self, text: str, *, cut_off: bool = False) -> str | None:
-        marked = marked_answer(text)
-        if marked is not None:
-            return self.canonical(marked)
-        if self.extraction == "strict" or cut_off:
-            return None
-        found = re.findall(r"\(([A-J])\)", text)
-        line = last_line(text)
-        return str(found[-1]) if found else (self.canonical(line) if line is not None and len(line) <= 3 else None)
+        return _read(text, self.canonical, _last_choice, lenient=self.extraction == "lenient" and not cut_off)
 
     def canonical(self, raw: str) -> str | None:
         text = re.sub(r"\\text\{([^}]*)\}", r"\1", raw).strip().strip("*_`\"'$ ")
@@ -115,13 +119,7 @@ class TextAnswers:
     format: AnswerFormat = "text"
 
     def extract(self, text: str, *, cut_off: bool = False) -> str | None:
-        marked = marked_answer(text)
-        if marked is not None:
-            return self.canonical(marked)
-        if self.extraction == "strict" or cut_off:
-            return None
-        line = last_line(text)
-        return None if line is None else self.canonical(line)
+        return _read(text, self.canonical, last_line, lenient=self.extraction == "lenient" and not cut_off)
 
     def canonical(self, raw: str) -> str | None:
         text = re.sub(r"\\text\{([^}]*)\}", r"\1", raw)

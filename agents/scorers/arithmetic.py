@@ -28,7 +28,7 @@ _PLAIN = (
     (re.compile(r"[−–]"), "-"),
 )
 """LaTeX and typography to plain arithmetic, in this order."""
-_UNITS = re.compile(r"(?<=\d)\s*[A-Za-z]+(?:\s*/\s*[A-Za-z]+)?(?=\s*(?:[-+*/=≈)]|$))")
+_UNITS = re.compile(r"(?<=\d)\s*[A-Za-z]+(?:\s*/\s*[A-Za-z]+|\s+[A-Za-z]+){0,3}(?=\s*(?:[-+*/=≈)]|$))")
 """Units behind numbers. Without them an equation can only be confirmed: what was cut away might have mattered."""
 _TAIL = re.compile(r"[\d.+\-*/() ]+$")
 _HEAD = re.compile(r"[\d.+\-*/() ]+")
@@ -56,8 +56,10 @@ def equations(text: str) -> tuple[Equation, ...]:
     """The equations of a text whose left side is arithmetic over plain numbers, in order.
 
     A right side holds when it is the exact value, or, written with decimals (or after ≈), the value rounded to as many
-    places. It may be a number or again an expression."""
+    places. It may be a number or again an expression. Two lines that begin alike (``total = 9 * 12``, ``total = 108``) are
+    one equation, which can only be confirmed."""
     found = []
+    before: tuple[str, str] | None = None
     for line in text.splitlines():
         for pattern, replacement in _PLAIN:
             line = pattern.sub(replacement, line)
@@ -70,6 +72,10 @@ def equations(text: str) -> tuple[Equation, ...]:
                 equation = equation if equation is not None and equation.holds else None
             if equation is not None:
                 found.append(equation)
+        label, value = written[0].strip(), written[-1]
+        if before is not None and before[0] == label and (equation := _equation(before[1], value, rounded=False)):
+            found += [equation] if equation.holds else []
+        before = (label, value.rstrip()) if len(written) == 3 and label else None
     return tuple(found)
 
 
