@@ -12,6 +12,7 @@ from typing import Any
 
 from phronesis import __version__
 from phronesis.core.errors import ConfigurationError, PhronesisError
+from phronesis.core.http import hold_pools, release_pools
 from phronesis.core.journal import Event, Journal
 from phronesis.core.result import Result
 from phronesis.core.settings import Settings, load_settings
@@ -57,34 +58,54 @@ class Run:
         found = settings or load_settings()
         roles = _roles(recipe)
         endpoints = endpoints_for(list(roles), recipe.file.models, found, {})
-        for role, capabilities in roles.items():
-            who = f"the {role} of recipe {recipe.name!r}"
-            await endpoints[role].require(capabilities, who=who)
-        run_id = new_run_id()
-        run = cls(recipe, found, Journal(found.runs / run_id, texts=texts), run_id)
-        run.extra = extra or {}
+        hold_pools()
+        try:
+            for role, capabilities in roles.items():
+                await endpoints[role].require(capabilities, who=f"the {role} of recipe {recipe.name!r}")
+            run_id = new_run_id()
+            run = cls(recipe, found, Journal(found.runs / run_id, texts=texts), run_id)
+        except BaseException:
+            await release_pools()
+            raise
+        try:
+            await run._begin(endpoints, extra=extra or {}, texts=texts, listener=listener)
+        except BaseException:
+            await run.close()
+            raise
+        return run
+
+    async def _begin(
+        self,
+        endpoints: dict[str, RoleEndpoint],
+        *,
+        extra: dict[str, Any],
+        texts: bool,
+        listener: Callable[[Event], None] | None,
+    ) -> None:
+        """Pins what the run reads (models, statistics, memory version) in its first event."""
+        self.extra = extra
         if listener:
-            run.journal.listeners.append(listener)
+            self.journal.listeners.append(listener)
         models = {role: endpoint.model for role, endpoint in endpoints.items()}
-        statistics = run._calibration.read()
-        memory = recipe.file.memory
-        version = await asyncio.to_thread(lambda: run._open_memory().version()) if memory.mode == "frozen" else None
+        statistics = self._calibration.read()
+        mode = self.recipe.file.memory.mode
+        version = None if mode == "off" else await asyncio.to_thread(lambda: self._open_memory().version())
+        pinned = version if mode == "frozen" else None
         data = {
             "schema": 1,
-            "run": run_id,
-            "recipe": recipe.to_data(),
-            "source": recipe.source,
+            "run": self.id,
+            "recipe": self.recipe.to_data(),
+            "source": self.recipe.source,
             "versions": {"phronesis": __version__, "python": platform.python_version()},
-            "seed": recipe.file.seed,
+            "seed": self.recipe.file.seed,
             "models": models,
-            "memory_version": version,
+            "memory_version": pinned,
             "statistics": {family: asdict(item) for family, item in statistics.items()},
             "texts": texts,
-            "extra": run.extra,
+            "extra": extra,
         }
-        run.journal.append(Event("run_started", "", "run", data))
-        run._surround(endpoints, models, statistics, version)
-        return run
+        self.journal.append(Event("run_started", "", "run", data))
+        self._surround(endpoints, models, statistics, pinned)
 
     @classmethod
     async def resume(
@@ -109,6 +130,7 @@ class Run:
         except BaseException:
             journal.close()
             raise
+        hold_pools()
         if listener:
             journal.listeners.append(listener)
         run.extra = dict(started.data["extra"])
@@ -201,9 +223,10 @@ class Run:
         status = "failed" if failed else "finished"
         self.journal.note(Event("run_finished", "", "end", {"status": status, "failed": failed}))
 
-    def close(self) -> None:
-        """Unlocks journal and memory; without ``finish`` the run counts as interrupted."""
+    async def close(self) -> None:
+        """Unlocks journal and memory, closes connections nobody else needs; without ``finish`` the run is interrupted."""
         self.journal.close()
+        await release_pools()
         if self._memory is not None:
             self._memory.close()
             self._memory = None
@@ -216,7 +239,7 @@ class Run:
             if kind is None and all(task.id in self._results for task in self.tasks):
                 await self.finish()
         finally:
-            self.close()
+            await self.close()
 
 
 def _roles(recipe: Recipe) -> dict[str, tuple[Any, ...]]:

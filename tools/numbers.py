@@ -46,7 +46,7 @@ def parse_number(text: str) -> Fraction | None:
 
 def _plain(text: str) -> Fraction | None:
     text = text.strip()
-    if not any(character.isdigit() for character in text) or not _NUMBER.fullmatch(text):
+    if not re.match(r"[-+]?\.?[0-9]", text) or not _NUMBER.fullmatch(text):
         return None
     exponent = re.search(r"[eE]([-+]?\d+)$", text)
     if exponent and abs(int(exponent[1])) > 400:

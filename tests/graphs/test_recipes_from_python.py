@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import phronesis
-from phronesis.core.errors import RecipeError, UnknownStrategy
+from phronesis.core.errors import ConceptStoreError, RecipeError, UnknownStrategy
 from phronesis.core.http import close_pools
 from phronesis.graphs.recipe import Recipe, shipped
 from phronesis.testing import FakeRequest, FakeServer
@@ -132,3 +134,20 @@ def test_what_is_wrong_is_named_with_its_place(text: str, says: str) -> None:
 def test_shipped_recipes_load_and_do_not_judge_by_default() -> None:
     for name in shipped():
         assert getattr(Recipe.load(name).knobs, "outcome", "free") != "judge"
+
+
+def test_a_run_on_the_callers_loop_leaves_nothing_open(server: FakeServer) -> None:
+    code = "import asyncio, phronesis; print(asyncio.run(phronesis.Recipe.load('direct').arun('What is 3?')).status)"
+    done = subprocess.run([sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "ok\n"
+    assert "Unclosed" not in done.stderr
+
+
+def test_a_memory_that_cannot_be_opened_is_named_before_anything_is_paid(server: FakeServer, home: Path) -> None:
+    ledger = home / "memory" / "broken" / "ledger.sqlite3"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(b"not a database" * 100)
+    recipe = Recipe.load("direct", overrides={"memory.mode": "read", "memory.session": "broken"})
+    with pytest.raises(ConceptStoreError, match="ledger"):
+        recipe.run("What is 3 + 4?")
+    assert server.calls == 0

@@ -21,6 +21,9 @@ _POOLS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, aiohttp.C
 )
 
 
+_HOLDS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
+
+
 @dataclass(frozen=True, slots=True)
 class HttpReply:
     """Status, headers (lower-case names) and body of an exchange."""
@@ -39,8 +42,23 @@ def _session(base_url: str) -> aiohttp.ClientSession:
     return session
 
 
+def hold_pools(loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Keeps the loop's pools open until as many ``release_pools`` as holds were called on it."""
+    held = loop or asyncio.get_running_loop()
+    _HOLDS[held] = _HOLDS.get(held, 0) + 1
+
+
+async def release_pools() -> None:
+    """Lets go of the running loop's pools; the last one closes them, so that nobody has to clean up after a run."""
+    loop = asyncio.get_running_loop()
+    _HOLDS[loop] = _HOLDS.get(loop, 0) - 1
+    if _HOLDS[loop] <= 0:
+        del _HOLDS[loop]
+        await close_pools()
+
+
 async def close_pools() -> None:
-    """Closes the pools of the running loop; whoever owns a loop calls it before the loop ends."""
+    """Closes the pools of the running loop now."""
     for session in _POOLS.pop(asyncio.get_running_loop(), {}).values():
         await session.close()
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from phronesis.core.http import close_pools
+from phronesis.core.http import close_pools, hold_pools
 
 T = TypeVar("T")
 _lock = threading.Lock()
@@ -21,6 +21,7 @@ def _background() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None or _loop.is_closed():
             _loop = asyncio.new_event_loop()
+            hold_pools(_loop)
             threading.Thread(target=_loop.run_forever, name="phronesis", daemon=True).start()
             atexit.register(_stop, _loop)
         return _loop
