@@ -39,6 +39,7 @@ class Refiner:
             prefill=prefill if self.prefilled else "",
             sampling=self.sampling,
             logprobs=self.logprobs,
+            stop=("\nReview:", "\nProblem:"),
         )
 
     async def refine(self, task: Task, format: AnswerFormat, annotated: str, feedback: str, *, site: Site) -> Reply:

@@ -14,7 +14,7 @@ from phronesis.core.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Reviewer:
-    """Free-text feedback, primed with an opening sentence, as the paper's."""
+    """Free-text feedback, primed with an opening sentence, as the paper's; it ends where it would begin to solve."""
 
     client: ChatClient
     sampling: Sampling
@@ -24,7 +24,12 @@ class Reviewer:
         """``annotated``: the steps with their scores in tenths, see ``steps.annotate``."""
         values = {"question": task.question, "annotated": annotated}
         messages, prefill = load_prompt("reviewer").fill(values)
-        return ChatRequest(messages=messages, prefill=prefill if self.prefilled else "", sampling=self.sampling)
+        return ChatRequest(
+            messages=messages,
+            prefill=prefill if self.prefilled else "",
+            sampling=self.sampling,
+            stop=("\nRevised solution",),
+        )
 
     async def review(self, task: Task, annotated: str, *, site: Site) -> str:
         """The feedback, its opening sentence included. 1 call.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_SCORE = re.compile(r"[ \t]*\(Score: \d+/10\)")
 _HEADING = re.compile(r"(?im)^[ \t]*(?:[#>*_][#>*_ \t]*)?step[ \t]+(\d+)\b")
 
 
@@ -32,3 +33,8 @@ def annotate(steps: Sequence[str], scores: Sequence[float]) -> str:
     Raises ValueError when the lengths differ."""
     lines = [f"{step} (Score: {round(10 * round(score, 1))}/10)" for step, score in zip(steps, scores, strict=True)]
     return "\n".join(lines)
+
+
+def without_scores(text: str) -> str:
+    """The text without the scores ``annotate`` puts behind steps, which a refiner may have copied."""
+    return _SCORE.sub("", text)

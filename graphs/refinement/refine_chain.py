@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -11,9 +12,9 @@ from langgraph.runtime import Runtime
 from phronesis.agents.refiner import Refiner
 from phronesis.agents.reviewer import Reviewer
 from phronesis.agents.scorers.table import outcome_scorer, step_scorer
-from phronesis.agents.steps import annotate
+from phronesis.agents.steps import annotate, without_scores
 from phronesis.core.budget import Branch
-from phronesis.core.chat import Sampling
+from phronesis.core.chat import Completion, Sampling
 from phronesis.core.errors import BudgetExhausted, ModelError
 from phronesis.core.result import Candidate
 from phronesis.core.site import Site
@@ -76,6 +77,8 @@ def build_chain(
             reply = await refiner.refine(ctx.task, ctx.answers.format, annotated, feedback, site=site)
         except BudgetExhausted as error:
             return lost(state, error, "refiner")
+        if isinstance(reply, Completion):
+            reply = replace(reply, text=without_scores(reply.text))
         revised = to_candidate(
             reply,
             id=_next_id(state),

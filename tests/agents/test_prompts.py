@@ -101,7 +101,7 @@ def test_roles_send_what_their_prompts_say() -> None:
     assert ANSWER_INSTRUCTIONS["choice"] in primed.messages[0].content
     review = Reviewer(client=client, sampling=sampling).request(task, "A1")  # type: ignore[arg-type]
     refine = Refiner(client=client, sampling=sampling).request(task, "text", "A1", "F1")  # type: ignore[arg-type]
-    assert review.prefill.startswith("I looked") and "A1" in review.messages[-1].content
+    assert review.prefill.startswith("I begin") and "A1" in review.messages[-1].content
     assert refine.prefill == "Revised solution:\nStep 1:" and "F1" in refine.messages[-1].content
     assert ANSWER_INSTRUCTIONS["text"] in refine.messages[-1].content
     bare = Reviewer(client=client, sampling=sampling, prefilled=False).request(task, "A1")  # type: ignore[arg-type]

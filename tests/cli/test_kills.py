@@ -21,9 +21,9 @@ QUESTION = "What is 7 + 5?"
 
 
 def agents(request: FakeRequest, index: int) -> str:
-    if "You are the reviewer." in request.user:
+    if "You are the reviewer" in request.user:
         return f" Step 1 is doubtful ({request.fingerprint % 5})."
-    if "You are the refiner." in request.user:
+    if "You are the refiner" in request.user:
         return f" 7 + 5 = {30 + request.fingerprint % 4}.\nStep 2: \\boxed{{{30 + request.fingerprint % 4}}}"
     return f" 7 + 5 = {20 + index}.\nStep 2: So it is \\boxed{{{20 + index}}}"
 

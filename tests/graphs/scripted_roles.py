@@ -54,9 +54,9 @@ def unreadable(tag: str = "") -> FakeReply:
 
 def role_of(request: FakeRequest) -> str:
     user = request.user
-    if "You are the reviewer." in user:
+    if "You are the reviewer" in user:
         return "reviewer"
-    if "You are the refiner." in user:
+    if "You are the refiner" in user:
         return "refiner"
     if "Is the final answer of this solution correct?" in user:
         return "judge"

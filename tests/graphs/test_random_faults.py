@@ -35,7 +35,7 @@ FAULTS = [
 def solver(request: FakeRequest, index: int) -> str:
     """Attempts that differ, some without an answer, some empty; reviews and refinements."""
     value = (request.fingerprint + index) % 9
-    if "You are the reviewer." in request.user:
+    if "You are the reviewer" in request.user:
         return "" if value == 0 else f" Step 1 is doubtful ({value})."
     if value == 0:
         return ""

@@ -37,9 +37,9 @@ format = "number"
 def agents(request: FakeRequest, index: int) -> str:
     """Four answers apart at first; refinement brings three of them together; a function of the request alone."""
     seed = request.fingerprint
-    if "You are the reviewer." in request.user:
+    if "You are the reviewer" in request.user:
         return f" Step 1 is doubtful ({seed % 5})."
-    if "You are the refiner." in request.user:
+    if "You are the refiner" in request.user:
         value = 12 if "(Score: 1/10)\nStep 2: So it is \\boxed{99}" not in request.text else 98
         return f" 7 + 5 = {value}.\nStep 2: So it is \\boxed{{{value}}}"
     if "Write down the one idea" in request.user:
