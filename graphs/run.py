@@ -71,6 +71,7 @@ class Run:
             await run._begin(endpoints, extra=extra or {}, texts=texts, listener=listener)
         except BaseException:
             await run.close()
+            run.journal.discard()
             raise
         return run
 

@@ -18,7 +18,7 @@ from phronesis.agents.client.profile import Capability, Profile
 from phronesis.agents.client.retry import RetryRule, with_retries
 from phronesis.agents.client.wire import chat_body, error_of, parse_reply
 from phronesis.core.chat import Batch, ChatRequest, Completion, LabelProbabilities, Usage
-from phronesis.core.errors import ConfigurationError, ModelError, Retryable
+from phronesis.core.errors import ConfigurationError, EndpointUnreachable, ModelError, Retryable
 from phronesis.core.http import HttpReply, events, exchange
 
 
@@ -62,7 +62,12 @@ class Endpoint:
         if self._profile is None:
             async with self._probing.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
                 if self._profile is None:
-                    self._profile = await probe(self._probe_send, url=self.base_url, wanted_model=self.wanted_model)
+                    try:
+                        self._profile = await probe(self._probe_send, url=self.base_url, wanted_model=self.wanted_model)
+                    except Retryable as error:
+                        raise EndpointUnreachable(
+                            f"{self.base_url} is not ready: {error.message}", mend="wait until it is, or read its log"
+                        ) from None
         return self._profile
 
     async def require(self, capabilities: Sequence[Capability], *, who: str) -> None:

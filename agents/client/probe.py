@@ -31,7 +31,8 @@ _SCHEMA = {
 async def probe(send: Send, *, url: str, wanted_model: str | None) -> Profile:
     """The profile of the model at ``url``.
 
-    Raises EndpointUnreachable with the command that starts a server, or that names the models there are."""
+    Raises EndpointUnreachable with the command that starts a server, or that names the models there are; Retryable when
+    the server answers that it is not ready."""
     listed = await _models(send, url)
     names = [str(item["id"]) for item in listed]
     model = wanted_model or (names[0] if names else "")
@@ -63,7 +64,7 @@ async def _models(send: Send, url: str) -> list[dict[str, Any]]:
         reply = await send("GET", "/v1/models", None)
     except Retryable as error:
         if "status" in error.details:
-            raise EndpointUnreachable(f"{url} is not ready: {error.message}", mend="wait until it is") from None
+            raise
         raise EndpointUnreachable(
             f"nothing answers at {url}: {error.message}",
             mend="start a server (`phronesis models serve`), correct OPENAI_BASE_URL, "

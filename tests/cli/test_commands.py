@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -255,3 +257,27 @@ def test_a_data_folder_that_cannot_be_written_is_named(
     code, _, err = phronesis("run", "direct", "What is 3 + 4?")
     assert code == 3
     assert "PHRONESIS_HOME" in err
+
+
+def test_a_server_that_is_still_loading_exits_3_and_says_so(
+    phronesis: Phronesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As llama.cpp answers while it reads its model: 503 to everything."""
+
+    class Loading(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503, "Loading model")
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("PHRONESIS_RETRIES", "0")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Loading) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+        code, _, err = phronesis("run", "direct", "What is 3 + 4?")
+        server.shutdown()
+    assert code == 3
+    assert "not ready" in err and "wait" in err

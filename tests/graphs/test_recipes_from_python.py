@@ -151,3 +151,4 @@ def test_a_memory_that_cannot_be_opened_is_named_before_anything_is_paid(server:
     with pytest.raises(ConceptStoreError, match="ledger"):
         recipe.run("What is 3 + 4?")
     assert server.calls == 0
+    assert list((home / "runs").iterdir()) == []

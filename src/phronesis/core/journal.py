@@ -154,6 +154,13 @@ class Journal:
                 f"the disk is full: {str(self.path)!r}", mend="free some space, then resume the run"
             )
 
+    def discard(self) -> None:
+        """Closes, and takes away a journal that nothing was written to, its folder too."""
+        self.close()
+        if self.path is not None and not self.path.stat().st_size:
+            self.path.unlink()
+            self.path.parent.rmdir()
+
     def close(self) -> None:
         """Flushes to disk and unlocks. Safe to call twice."""
         if self._handle >= 0:
