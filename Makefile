@@ -59,8 +59,10 @@ format: $(VENV)/dev  ## Format and sort imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev  ## Print the figures of docs/performance.md
-	$(BIN)/python benchmarks/overhead.py
+bench: $(VENV)/dev  ## Measure docs/performance.md again, beside our peers (about ten minutes)
+	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/imports.py --save
+	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/overhead.py --save
+	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/tables.py
 
 soak: $(VENV)/dev  ## The long checks: many kills, many seeds
 	PHRONESIS_HOME=$(TEST_HOME) $(BIN)/pytest -m soak --timeout=3600
@@ -69,4 +71,4 @@ docs: $(VENV)/dev  ## Draw the graphs in docs/ again from the code
 	$(BIN)/python docs/draw.py
 
 clean:  ## Remove what the other targets made, the pulled test models included
-	rm -rf $(VENV) .phronesis build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .phronesis benchmarks/.peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

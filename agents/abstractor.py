@@ -13,7 +13,7 @@ from phronesis.core.chat import ChatRequest, Sampling
 from phronesis.core.concept import Concept
 from phronesis.core.ports import ChatClient
 from phronesis.core.site import Site
-from phronesis.core.task import Task
+from phronesis.core.task import Message, Task
 
 _FIGURE = re.compile(r"\d(?:[\d.,/]*\d)?")
 
@@ -45,7 +45,8 @@ def masked(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Abstractor:
-    """One lesson per accepted solution; the model sees problem and solution with their numbers masked (ours)."""
+    """One lesson per accepted solution; the model sees problem and solution with their numbers masked (ours). Earlier turns
+    are shown too, the system message is not: it tells how to answer, not what was asked."""
 
     client: ChatClient
     sampling: Sampling
@@ -53,7 +54,9 @@ class Abstractor:
     async def abstract(self, task: Task, solution: str, *, site: Site) -> Concept:
         """The concept. 1 call, 2 after a re-ask. Raises MalformedReply, ModelError, BudgetExhausted."""
         values = {"question": masked(task.question), "solution": masked(solution)}
-        messages, prefill = load_prompt("abstractor").fill(values)
+        turns = [turn for turn in task.history if turn.role != "system"]
+        history = [Message(role=turn.role, content=masked(turn.content)) for turn in turns]
+        messages, prefill = load_prompt("abstractor").fill(values, history=history)
         request = ChatRequest(messages=messages, prefill=prefill, sampling=self.sampling)
         lesson = await ask(self.client, request, Lesson, site=site)
         return Concept(situation=lesson.situation, suggestion=lesson.suggestion, source=task.id)

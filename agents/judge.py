@@ -26,7 +26,8 @@ class Judge:
 
     async def probability(self, task: Task, solution: str, *, site: Site) -> float:
         """P(Yes) among Yes and No, in (0, 1). 1 call. Raises ModelError, BudgetExhausted, CapabilityMissing."""
-        messages, prefill = load_prompt("judge").fill({"question": task.question, "solution": solution})
+        values = {"question": task.question, "solution": solution}
+        messages, prefill = load_prompt("judge").fill(values, history=task.history)
         request = ChatRequest(messages=messages, prefill=prefill if self.prefilled else "")
         found = await self.client.label_probabilities(request, (YES, NO), site=site)
         return found.probabilities[YES]

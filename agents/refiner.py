@@ -33,7 +33,7 @@ class Refiner:
             "feedback": feedback,
             "answer_instruction": ANSWER_INSTRUCTIONS[format],
         }
-        messages, prefill = load_prompt("refiner").fill(values)
+        messages, prefill = load_prompt("refiner").fill(values, history=task.history)
         return ChatRequest(
             messages=messages,
             prefill=prefill if self.prefilled else "",

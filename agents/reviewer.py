@@ -23,7 +23,7 @@ class Reviewer:
     def request(self, task: Task, annotated: str) -> ChatRequest:
         """``annotated``: the steps with their scores in tenths, see ``steps.annotate``."""
         values = {"question": task.question, "annotated": annotated}
-        messages, prefill = load_prompt("reviewer").fill(values)
+        messages, prefill = load_prompt("reviewer").fill(values, history=task.history)
         return ChatRequest(
             messages=messages,
             prefill=prefill if self.prefilled else "",

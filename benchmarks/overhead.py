@@ -1,148 +1,185 @@
-"""What phronesis itself costs: CPU per call of the client and of whole strategies, wall clock of a fan-out, import times.
+"""What a model call costs beyond the model: ours and our peers', side by side against one mock in one run.
 
-Everything runs against the shipped FakeServer in a child process, so the figures hold our CPU only. Timings differ between
-machines: read the ratios. ``make bench`` prints the table.
+Every subject runs in a process of its own and makes the same calls; a peer has a virtual environment of its own, at a
+pinned version. Subjects take turns within each repetition, so that what else the machine does meets all of them. CPU time is
+that of the subject's whole process; the mock's is not in it. Read the ratios against the floor: times differ between
+machines.
+
+Example: python benchmarks/overhead.py --quick --no-peers
 """
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
+import argparse
+import json
+import os
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-from phronesis.agents.client.endpoint import Endpoint
-from phronesis.agents.client.run_client import Journaled, Metered
-from phronesis.core.budget import Account, Branch
-from phronesis.core.chat import ChatRequest, Sampling
-from phronesis.core.effects import Effects
-from phronesis.core.http import close_pools
-from phronesis.core.journal import Journal
-from phronesis.core.settings import Settings
-from phronesis.core.site import Site
-from phronesis.core.task import Message, Task
-from phronesis.graphs.recipe import Recipe
-from phronesis.graphs.run import Run
+from driving import DriverFailed, Drivers
+from fake_model import Served
+from machine import PATH, described
+from peer_environments import DEFAULT_HOME, PINS, PeerMissing, interpreter
+from subjects import FLOOR, Setting, Subject, settings
 
-SERVER = """
-import sys, time
-from phronesis.testing import FakeServer
-text = ' 3 + 4 = 7.' + ' word' * int(sys.argv[1]) + ' \\\\boxed{7}'
-with FakeServer(lambda request, index: text, latency=float(sys.argv[2])) as server:
-    print(server.url, flush=True)
-    time.sleep(600)
-"""
+RESULTS = Path(__file__).parent / "results" / "overhead.json"
+Row = dict[str, Any]
 
 
-class Served:
-    """A FakeServer in a process of its own."""
-
-    def __init__(self, words: int, latency: float) -> None:
-        self.arguments = [str(words), str(latency)]
-
-    def __enter__(self) -> str:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, *self.arguments], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
-async def _timed(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
-    cpu, wall = time.process_time(), time.perf_counter()
-    await work()
-    return time.process_time() - cpu, time.perf_counter() - wall
+def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
+    """Median, lowest and highest."""
+    return {
+        "median": round(median(values), digits),
+        "low": round(min(values), digits),
+        "high": round(max(values), digits),
+    }
 
 
-async def client(url: str, folder: Path, *, calls: int, logprobs: int) -> float:
-    """Milliseconds of CPU per call, journal included, 64 in flight."""
-    endpoint = Endpoint(base_url=url)
-    await endpoint.profile()
-    journal = Journal(folder)
-    made = Journaled(Metered(endpoint), Effects(journal, "t"), seed=0, task="t")
-    request = ChatRequest(
-        messages=(Message(role="user", content="What is 3 + 4?"),),
-        sampling=Sampling(max_tokens=100_000),
-        logprobs=logprobs,
+def summary(setting: Setting, subject: Subject, taken: Sequence[Row], floor: Sequence[Row]) -> Row:
+    """One row: CPU per call, its ratio to the floor of the same repetition, wall clock per round, what the mock saw."""
+    rounds = min(setting.calls, subject.most_calls) / setting.in_flight
+    cpu = [1000 * item["cpu"] / item["calls"] for item in taken]
+    bare = [1000 * item["cpu"] / item["calls"] for item in floor]
+    row: Row = {
+        "figure": setting.figure,
+        "reply": setting.reply,
+        "in_flight": setting.in_flight,
+        "latency_ms": setting.latency,
+        "subject": subject.name,
+        "ours": subject.ours,
+        "peer": subject.peer,
+        "repetitions": len(taken),
+        "calls": max(item["calls"] for item in taken),
+        "requests": max(item["requests"] for item in taken),
+        "peak": max(item["peak"] for item in taken),
+        "connections": max(item["connections"] for item in taken),
+        "cpu_ms": spread(cpu),
+        "wall_ms": spread([1000 * item["wall"] / rounds for item in taken], 1),
+    }
+    if bare:
+        row["over_floor"] = round(median(mine / its for mine, its in zip(cpu, bare, strict=False)), 2)
+    return row
+
+
+def measure(
+    setting: Setting, subjects: Sequence[Subject], drivers: Drivers, host: str
+) -> tuple[list[Row], list[dict[str, str]]]:
+    """Rows of the subjects that could be measured, and why the others could not."""
+    taken: dict[str, list[Row]] = {subject.name: [] for subject in subjects}
+    failed: dict[str, str] = {}
+    for repetition in range(setting.repetitions):
+        for subject in subjects:
+            if subject.name in failed or repetition >= subject.most_repetitions:
+                continue
+            job = {
+                "host": host,
+                "path": f"/{setting.latency}/{setting.reply}/{subject.most}",
+                "calls": min(setting.calls, subject.most_calls),
+                "in_flight": setting.in_flight,
+                "logprobs": setting.reply == "logprobs",
+                "options": dict(subject.options(setting.in_flight)),
+            }
+            try:
+                taken[subject.name].append(drivers.of(subject.script, subject.peer).ask(job, timeout=120))
+            except (DriverFailed, PeerMissing) as error:
+                failed[subject.name] = PATH.sub("...", str(error))
+                say(f"  {subject.name}: {error}")
+    rows = [
+        summary(setting, subject, taken[subject.name], taken.get(FLOOR, []))
+        for subject in subjects
+        if subject.name not in failed
+    ]
+    return rows, [{"setting": setting.name, "subject": name, "reason": reason} for name, reason in failed.items()]
+
+
+def shown(row: Row) -> str:
+    """One line for the terminal."""
+    cpu, wall, ratio = row["cpu_ms"], row["wall_ms"], row.get("over_floor")
+    beside = "" if ratio is None else f"{ratio:6.1f} x"
+    return (
+        f"  {row['subject']:<50}{cpu['median']:8.3f} ms CPU ({cpu['low']:.3f} - {cpu['high']:.3f}){beside}"
+        f"{wall['median']:10.1f} ms wall  peak {row['peak']}"
     )
-    account = Account()
-
-    async def one(number: int) -> None:
-        await made.sample(request, 1, site=Site(Branch(f"b{number}", account), "solver"))
-
-    async def everything() -> None:
-        for start in range(0, calls, 64):
-            await asyncio.gather(*(one(number) for number in range(start, min(calls, start + 64))))
-
-    await one(-1)
-    cpu, _ = await _timed(everything)
-    journal.close()
-    await close_pools()
-    return 1000 * cpu / calls
 
 
-async def strategy(
-    url: str, home: Path, name: str, overrides: dict[str, object], tasks: int
-) -> tuple[float, float, int]:
-    """(milliseconds of CPU per call, wall seconds per task, calls per task)."""
-    recipe = Recipe.load(name, overrides={**overrides, "calibration": "frozen"})
-    settings = Settings(home=home, base_url=url, embedder="none")
-    async with await Run.start(recipe, settings=settings) as run:
-        first = await run.solve(Task(messages="Warm up: what is 3 + 4?"))
-
-        async def everything() -> None:
-            for number in range(tasks):
-                await run.solve(Task(messages=f"What is 3 + {number}?"))
-
-        cpu, wall = await _timed(everything)
-    await close_pools()
-    return 1000 * cpu / (tasks * first.usage.calls), wall / tasks, first.usage.calls
+def _wanted(setting: Setting, only: Sequence[str], peers: Sequence[str]) -> list[Subject]:
+    here = [subject for subject in setting.subjects if subject.peer is None or subject.peer in peers]
+    if not only or any(word in setting.name for word in only):
+        return here
+    return [subject for subject in here if subject.name == FLOOR or any(word in subject.name for word in only)]
 
 
-def imports(code: str) -> float:
-    """Best of five, seconds for a new interpreter, the bare interpreter's start subtracted."""
+def _peers(wanted: bool, home: Path) -> tuple[list[str], dict[str, str]]:
+    """Peers that can be run here, and why the others cannot."""
+    ready, missing = [], {}
+    for name in PINS if wanted else ():
+        try:
+            interpreter(name, home, say=say)
+            ready.append(name)
+        except PeerMissing as error:
+            missing[name] = PATH.sub("...", str(error))
+            say(f"{name} cannot be measured: {error}")
+    return ready, missing
 
-    def best(text: str) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", text], check=True, stdout=subprocess.DEVNULL)
-            times.append(time.perf_counter() - start)
-        return min(times)
 
-    return best(code) - best("pass")
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer calls and repetitions; the figures are rough")
+    parser.add_argument("--no-peers", action="store_true", help="ours and the floor only; nothing is installed")
+    parser.add_argument("--peers-home", type=Path, default=DEFAULT_HOME, help="folder of the peers' environments")
+    parser.add_argument("--only", default="", help="comma-separated words; settings or subjects that contain one")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--save", action="store_true", help=f"write {RESULTS.parent.name}/{RESULTS.name}")
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        with Served(150, 0.0) as url:
-            small = asyncio.run(client(url, home / "small", calls=512, logprobs=0))
-            print(f"client, 1 KB reply, journal included        {small:6.2f} ms CPU per call  (bar 0.3)")
-        with Served(700, 0.0) as url:
-            large = asyncio.run(client(url, home / "large", calls=256, logprobs=1))
-            print(f"client, 700 tokens with logprobs            {large:6.2f} ms CPU per call  (bar 1.2)")
-        with Served(20, 0.0) as url:
-            for name, overrides in (
-                ("self_consistency", {"knobs.k": 64}),
-                ("magicore", {"knobs.k": 8, "knobs.quality_floor": 2.0, "knobs.confident": 1.0}),
-            ):
-                cpu, _, calls = asyncio.run(strategy(url, home / name, name, overrides, 20))
-                print(f"{name:<20} {calls:3d} calls, LangGraph included {cpu:6.2f} ms CPU per call  (bar 1.0)")
-        with Served(20, 0.05) as url:
-            _, wall, calls = asyncio.run(strategy(url, home / "wall", "self_consistency", {"knobs.k": 64}, 10))
-            print(f"self_consistency, {calls} samples at 50 ms        {1000 * wall:6.1f} ms wall clock     (bar 75)")
-    print(f"import phronesis                            {imports('import phronesis'):6.3f} s                 (bar 0.1)")
-    shown = "import sys; sys.argv = ['phronesis', '--help']\nfrom phronesis.cli.main import main\nmain()"
-    print(f"phronesis --help                            {imports(shown):6.3f} s                 (bar 0.3)")
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 = measured; 1 = something of ours could not be; 2 = wrong usage."""
+    asked = _arguments(argv)
+    only = [word for word in asked.only.split(",") if word]
+    if not any(len(_wanted(setting, only, list(PINS))) > 1 for setting in settings(quick=asked.quick)):
+        print(f"--only {asked.only!r} names no subject and no setting", file=sys.stderr)
+        return 2
+    ready, missing = _peers(not asked.no_peers, asked.peers_home)
+    result: dict[str, Any] = {
+        **described("phronesis", "langgraph", "aiohttp", "orjson"),
+        "quick": asked.quick,
+        "peers": {name: list(PINS[name]) for name in ready},
+        "missing": missing,
+        "rows": [],
+        "failures": [],
+    }
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Served() as host,
+        Drivers(asked.peers_home, Path(scratch)) as drivers,
+    ):
+        for setting in settings(quick=asked.quick):
+            subjects = _wanted(setting, only, ready)
+            if len(subjects) < 2:
+                continue
+            say(f"{setting.name}, {setting.calls} calls at {setting.latency} ms, {setting.repetitions} times")
+            rows, failures = measure(setting, subjects, drivers, host)
+            result["rows"] += rows
+            result["failures"] += failures
+            for row in rows:
+                say(shown(row))
+    result["load_after"] = round(os.getloadavg()[0], 2)
+    if asked.json:
+        print(json.dumps(result, indent=1))
+    if asked.save:
+        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return int(any(item["subject"].startswith(("phronesis", FLOOR)) for item in result["failures"]))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +10,10 @@ from phronesis.core.budget import Branch
 from phronesis.core.chat import Sampling
 from phronesis.core.effects import Effects
 from phronesis.core.journal import EventType
-from phronesis.core.ports import ChatClient
-from phronesis.core.result import Failure
+from phronesis.core.ports import AnswerSpace, ChatClient, ProgramRunner
+from phronesis.core.result import Candidate, Failure
 from phronesis.core.task import Task
 from phronesis.graphs.policies.reward import RewardStatistics
-from phronesis.tools.answers import AnswerSpace
 
 
 @dataclass
@@ -45,6 +44,10 @@ class RunContext:
     """Name of the role's model, pinned at the run's start."""
     statistics: Mapping[str, RewardStatistics]
     """Read once at the run's start, by key."""
+    programs: ProgramRunner
+    """Runs programs under limits; each run is a journalled effect."""
+    bank: Callable[[str], Sequence[Candidate]]
+    """The attempts at this task that a finished run recorded, by the run's id."""
     memory: str = ""
     """The rendered memory section of the solver's prompt; empty = none."""
     reports: Reports = field(default_factory=Reports)

@@ -8,40 +8,46 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from phronesis.agents.client.endpoint import Endpoint
 from phronesis.agents.client.profile import Capability
+from phronesis.agents.client.replicas import Replicas
 from phronesis.agents.client.retry import RetryRule
 from phronesis.core.chat import Batch, ChatRequest, LabelProbabilities
-from phronesis.core.settings import DEFAULT_MODEL, Settings
-from phronesis.graphs.recipe import ModelSection
+from phronesis.core.ports import Observer
+from phronesis.core.reward import RewardRequest, Rewards
+from phronesis.core.settings import DEFAULT_MODEL, Settings, addresses
+from phronesis.graphs.recipe import ModelSection, Recipe
 from phronesis.models.embedded import EngineLease, lease_engine
 
-_OPEN: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ...], Endpoint]] = (
-    weakref.WeakKeyDictionary()
-)
+Served = Endpoint | Replicas
+_OPEN: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ...], Served]] = weakref.WeakKeyDictionary()
 _LEASES: dict[str, EngineLease] = {}
 
 
 class RoleEndpoint:
     """The endpoint of a role. Nothing is started or asked before the first call, so a replay needs no server."""
 
-    def __init__(self, section: ModelSection, settings: Settings, *, pinned: str | None = None) -> None:
-        """``pinned``: the model's name as the run's journal has it."""
+    def __init__(
+        self, section: ModelSection, settings: Settings, *, pinned: str | None = None, observer: Observer | None = None
+    ) -> None:
+        """``pinned``: the model's name as the run's journal has it. ``observer``: is shown single completions as they
+        come."""
+        self._observer = observer
         self._section = section
         self._settings = settings
         self._pinned = pinned
-        self._endpoint: Endpoint | None = None
+        self._endpoint: Served | None = None
         self._opening = asyncio.Lock()
 
     @property
     def model(self) -> str:
         """The model's name as far as it is known."""
-        return self._endpoint.model if self._endpoint else (self._pinned or self._section.model or "")
+        found = self._endpoint.model if self._endpoint else ""
+        return found or self._pinned or self._section.model or ""
 
-    async def open(self) -> Endpoint:
+    async def open(self) -> Served:
         """The endpoint, found or started. Raises SetupError."""
         async with self._opening:
             if self._endpoint is None:
                 self._endpoint = await _resolve(self._section, self._settings)
-                await self._endpoint.profile()
         return self._endpoint
 
     async def require(self, capabilities: Sequence[Capability], *, who: str) -> None:
@@ -52,12 +58,24 @@ class RoleEndpoint:
         return await (await self.open()).chunks(n, request)
 
     async def complete(self, request: ChatRequest, n: int) -> Batch:
-        return await (await self.open()).complete(request, n)
+        served, observer = await self.open(), self._observer
+        if observer is None or n > 1 or not observer.begin():
+            return await served.complete(request, n)
+        try:
+            return await served.complete_streamed(request, observer)
+        finally:
+            observer.end()
+
+    async def complete_streamed(self, request: ChatRequest, observer: Observer) -> Batch:
+        return await (await self.open()).complete_streamed(request, observer)
 
     async def label_probabilities(
         self, request: ChatRequest, labels: Sequence[str]
     ) -> tuple[LabelProbabilities, Batch]:
         return await (await self.open()).label_probabilities(request, labels)
+
+    async def reward(self, request: RewardRequest) -> tuple[Rewards, Batch]:
+        return await (await self.open()).reward(request)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str]:
         async for piece in (await self.open()).stream(request):
@@ -67,8 +85,21 @@ class RoleEndpoint:
         return await (await self.open()).tokens(text)
 
 
+def roles_of(recipe: Recipe) -> dict[str, tuple[Capability, ...]]:
+    """What a run of the recipe asks of each role's endpoint."""
+    roles = dict(recipe.strategy.needs(recipe.knobs))
+    if recipe.file.memory.mode == "write":
+        roles.setdefault("abstractor", ())
+    return roles
+
+
 def endpoints_for(
-    roles: Sequence[str], sections: Mapping[str, ModelSection], settings: Settings, pinned: Mapping[str, str]
+    roles: Sequence[str],
+    sections: Mapping[str, ModelSection],
+    settings: Settings,
+    pinned: Mapping[str, str],
+    *,
+    observer: Observer | None = None,
 ) -> dict[str, RoleEndpoint]:
     """An endpoint per role; roles with the same section share one."""
     default = sections.get("default", ModelSection())
@@ -78,39 +109,50 @@ def endpoints_for(
         own = sections.get(role, ModelSection())
         merged = ModelSection(
             model=own.model or default.model,
-            base_url=own.base_url or default.base_url,
+            base_urls=own.addresses or default.addresses,
             api_key=own.api_key or default.api_key,
         )
         key = merged.model_dump_json()
         if key not in made:
-            made[key] = RoleEndpoint(merged, settings, pinned=pinned.get(role))
+            made[key] = RoleEndpoint(merged, settings, pinned=pinned.get(role), observer=observer)
         found[role] = made[key]
     return found
 
 
-async def _resolve(section: ModelSection, settings: Settings) -> Endpoint:
-    url, key = section.base_url or settings.base_url, section.api_key
+async def _resolve(section: ModelSection, settings: Settings) -> Served:
+    urls, key = section.addresses or addresses(settings.base_url or ""), section.api_key
     model = section.model or settings.model
     if key is None and settings.api_key is not None:
         key = settings.api_key.get_secret_value()
-    if url is None:
+    if not urls:
         lease = await _lease(model or DEFAULT_MODEL, settings)
-        url, key, model = lease.base_url, lease.api_key, lease.model
-    url = url.rstrip("/")
-    url = url if url.endswith("/v1") else f"{url}/v1"
+        urls, key, model = (lease.base_url,), lease.api_key, lease.model
+    urls = tuple(_whole(url) for url in urls)
     opened = _OPEN.setdefault(asyncio.get_running_loop(), {})
-    identity = (url, model or "", key or "")
+    identity = (*urls, model or "", key or "")
     if identity not in opened:
-        opened[identity] = Endpoint(
-            base_url=url,
-            api_key=key,
-            wanted_model=model,
-            send_seed=settings.send_seed,
-            concurrency=settings.concurrency,
-            timeout=settings.timeout,
-            retry=RetryRule(retries=settings.retries),
-        )
+        found = [_endpoint(url, key, model, settings) for url in urls]
+        retry = RetryRule(retries=settings.retries)
+        opened[identity] = found[0] if len(found) == 1 else Replicas(endpoints=found, retry=retry)
     return opened[identity]
+
+
+def _whole(url: str) -> str:
+    url = url.rstrip("/")
+    return url if url.endswith("/v1") else f"{url}/v1"
+
+
+def _endpoint(url: str, key: str | None, model: str | None, settings: Settings) -> Endpoint:
+    return Endpoint(
+        base_url=url,
+        api_key=key,
+        wanted_model=model,
+        send_seed=settings.send_seed,
+        concurrency=settings.concurrency,
+        limiter=settings.limiter,
+        timeout=settings.timeout,
+        retry=RetryRule(retries=settings.retries),
+    )
 
 
 async def _lease(model: str, settings: Settings) -> EngineLease:

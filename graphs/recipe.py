@@ -12,14 +12,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from phronesis.core.budget import Budget
 from phronesis.core.errors import ConfigurationError, RecipeError
 from phronesis.core.journal import Event
 from phronesis.core.loop import run_sync
 from phronesis.core.result import Result
-from phronesis.core.settings import Settings
+from phronesis.core.settings import Settings, addresses
 from phronesis.core.task import AnswerFormat, Task, as_task
 from phronesis.graphs.registry import find
 from phronesis.graphs.strategy import Knobs, Strategy
@@ -50,9 +50,34 @@ class ModelSection(_Section):
     """Name at the endpoint, or in the catalogue for the embedded engine."""
     base_url: str | None = None
     """OpenAI-compatible address with /v1."""
+    base_urls: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Addresses of several servers of the same model, instead of ``base_url``; each request goes to the least loaded."""
     api_key: str | None = None
     """Best written as ${SOME_VARIABLE}; it never reaches a journal."""
     sampling: SamplingSection = SamplingSection()
+    thinking: bool | None = None
+    """Whether a reasoning model thinks before it answers; unset = as its chat template has it."""
+    thinking_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of thinking, out of max_tokens; needs a server that continues an assistant's message."""
+
+    @field_validator("base_urls")
+    @classmethod
+    def _either(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        if value is not None and info.data.get("base_url") is not None:
+            raise ValueError("give base_url or base_urls, not both")
+        return value
+
+    @property
+    def sampling_values(self) -> dict[str, Any]:
+        """What the section sets of a role's sampling."""
+        thinking = {"thinking": self.thinking, "thinking_tokens": self.thinking_tokens}
+        values = {**self.sampling.model_dump(), **thinking}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def addresses(self) -> tuple[str, ...] | None:
+        """The addresses under either name; None = the settings'."""
+        return self.base_urls or (addresses(self.base_url) if self.base_url else None)
 
 
 class MemorySection(_Section):
@@ -138,7 +163,7 @@ class Recipe:
             raise RecipeError(f"{source} is not TOML: {error}", mend="correct the line it names") from None
         data = _expand(data, source)
         for key, value in (overrides or {}).items():
-            _put(data, key, value)
+            put_key(data, key, value)
         return cls.from_data(data, source=source, text=text)
 
     @classmethod
@@ -173,7 +198,7 @@ class Recipe:
         """The journal's events as they happen; the last but one, ``task_finished``, holds the Result.
 
         Closing the generator (``aclose``) cancels the run, which can be resumed."""
-        from phronesis.graphs.run import stream
+        from phronesis.graphs.streaming import stream
 
         async with aclosing(stream(self, as_task(task), settings=settings)) as events:
             async for event in events:
@@ -217,7 +242,8 @@ def _expand(value: Any, source: str) -> Any:
     return value
 
 
-def _put(data: dict[str, Any], key: str, value: Any) -> None:
+def put_key(data: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key; sections on the way are made. Raises ConfigurationError where one is no section."""
     *path, last = key.split(".")
     for part in path:
         data = data.setdefault(part, {})

@@ -11,10 +11,18 @@ from phronesis.core.errors import UnknownStrategy
 from phronesis.graphs.strategy import Strategy
 
 SHIPPED = {
+    "best_of_n": "phronesis.graphs.sampling.best_of_n:STRATEGY",
     "direct": "phronesis.graphs.sampling.direct:STRATEGY",
+    "early_stop_vote": "phronesis.graphs.sampling.early_stop_vote:STRATEGY",
+    "first_finish": "phronesis.graphs.sampling.first_finish:STRATEGY",
     "magicore": "phronesis.graphs.refinement.magicore:STRATEGY",
+    "mixed_vote": "phronesis.graphs.sampling.mixed_vote:STRATEGY",
     "self_consistency": "phronesis.graphs.sampling.self_consistency:STRATEGY",
+    "self_refine": "phronesis.graphs.refinement.self_refine:STRATEGY",
+    "weighted_vote": "phronesis.graphs.sampling.weighted_vote:STRATEGY",
 }
+INTERNAL = {"score_bank": "phronesis.graphs.sampling.score_bank:STRATEGY"}
+"""Found by name but not listed: commands run them, people do not write recipes for them."""
 
 
 def names() -> list[str]:
@@ -26,7 +34,7 @@ def find(name: str) -> Strategy[Any]:
     """The strategy of that name, imported when asked for. Raises UnknownStrategy with the nearest name.
 
     A shipped name wins over an entry point that claims it."""
-    target = SHIPPED.get(name)
+    target = SHIPPED.get(name) or INTERNAL.get(name)
     if target is None:
         found = [point for point in entry_points(group="phronesis.strategies") if point.name == name]
         if not found:

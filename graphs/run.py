@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from phronesis import __version__
-from phronesis.core.errors import ConfigurationError, PhronesisError
+from phronesis.core.errors import ConfigurationError
 from phronesis.core.http import hold_pools, release_pools
 from phronesis.core.journal import Event, Journal
+from phronesis.core.ports import Observer
+from phronesis.core.recording import Recording, tasks_of
 from phronesis.core.result import Result
 from phronesis.core.settings import Settings, load_settings
 from phronesis.core.task import Task
+from phronesis.graphs.banks import Banks
 from phronesis.graphs.calibration import Calibration
-from phronesis.graphs.endpoints import RoleEndpoint, endpoints_for
+from phronesis.graphs.endpoints import RoleEndpoint, endpoints_for, roles_of
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import Recipe
-from phronesis.graphs.run_folder import new_run_id, run_folder
+from phronesis.graphs.replay_source import reopened
+from phronesis.graphs.run_folder import failed_tasks, new_run_id, run_folder
+from phronesis.graphs.scorer_records import ScorerRecords
 from phronesis.graphs.solve import Surroundings, solve_task
+from phronesis.graphs.unread_memory import UnreadMemory
 from phronesis.memory.session import Memory
 
 
@@ -35,11 +40,18 @@ class Run:
         self.settings = settings
         self.journal = journal
         self.id = run_id
-        self.tasks: tuple[Task, ...] = ()
+        self.tasks: list[Task] = []
         """Tasks the journal knows of; a resumed run solves them again from it."""
+        self.recording: Recording | None = None
+        """What a replay draws from."""
+        self.replayed_from = ""
+        """Run that a replay replays."""
+        self.warnings: tuple[str, ...] = ()
+        """What every Result of the run says under ``degraded``: scorers that tested at chance."""
         self.extra: dict[str, Any] = {}
         """What the caller asked to keep beside the recipe, for example where results go."""
-        self._results: dict[str, Result] = {}
+        self._announced: set[str] = set()
+        self._statuses: dict[str, str] = {}
         self._rewards: dict[str, dict[str, float]] = {}
         self._memory: Memory | None = None
         self._around: Surroundings | None = None
@@ -53,11 +65,12 @@ class Run:
         extra: dict[str, Any] | None = None,
         texts: bool = True,
         listener: Callable[[Event], None] | None = None,
+        observer: Observer | None = None,
     ) -> Run:
         """A new run; the endpoints answer and offer what the recipe needs, or SetupError is raised and nothing is left."""
         found = settings or load_settings()
-        roles = _roles(recipe)
-        endpoints = endpoints_for(list(roles), recipe.file.models, found, {})
+        roles = roles_of(recipe)
+        endpoints = endpoints_for(list(roles), recipe.file.models, found, {}, observer=observer)
         hold_pools()
         try:
             for role, capabilities in roles.items():
@@ -92,6 +105,20 @@ class Run:
         mode = self.recipe.file.memory.mode
         version = None if mode == "off" else await asyncio.to_thread(lambda: self._open_memory().version())
         pinned = version if mode == "frozen" else None
+        self.warnings = await asyncio.to_thread(self._scorer_warnings, models)
+        self.begin(models, statistics, pinned, texts=texts)
+        self.surround(endpoints, models, statistics, pinned)
+
+    def begin(
+        self,
+        models: Mapping[str, str],
+        statistics: Mapping[str, RewardStatistics],
+        version: int | None,
+        *,
+        texts: bool = True,
+        replay: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes ``run_started``. ``replay``: what a replay says of its source."""
         data = {
             "schema": 1,
             "run": self.id,
@@ -100,26 +127,33 @@ class Run:
             "versions": {"phronesis": __version__, "python": platform.python_version()},
             "seed": self.recipe.file.seed,
             "models": models,
-            "memory_version": pinned,
+            "memory_version": version,
             "statistics": {family: asdict(item) for family, item in statistics.items()},
             "texts": texts,
-            "extra": extra,
+            "warnings": list(self.warnings),
+            "extra": self.extra,
+            **(replay or {}),
         }
         self.journal.append(Event("run_started", "", "run", data))
-        self._surround(endpoints, models, statistics, pinned)
 
     @classmethod
     async def resume(
-        cls, run_id: str, *, settings: Settings | None = None, listener: Callable[[Event], None] | None = None
+        cls,
+        run_id: str,
+        *,
+        settings: Settings | None = None,
+        listener: Callable[[Event], None] | None = None,
+        retry_failed: bool = False,
     ) -> Run:
         """An earlier run, opened over its journal. Nothing is asked of a server until something is missing.
 
+        ``retry_failed``: tasks whose Result is failed begin again; the replies they have are kept, their failures are not.
         Raises ConfigurationError for an unknown run and for one written without texts; RunLocked."""
         found = settings or load_settings()
         folder = run_folder(found, run_id)
         journal = Journal(folder)
         try:
-            started = next((event for event in journal.recovered if event.type == "run_started"), None)
+            started = next(journal.recorded.of("", "run_started"), None)
             if started is None:
                 raise ConfigurationError(f"run {run_id!r} was stopped before it began", mend="start a new one")
             if not started.data["texts"]:
@@ -128,6 +162,12 @@ class Run:
                 )
             recipe = Recipe.from_data(started.data["recipe"], source=f"run {run_id}")
             run = cls(recipe, found, journal, run_id)
+            run.tasks = list(tasks_of(journal.recorded))
+            if retry_failed:
+                journal.retry(failed_tasks(journal.recorded))
+            run.replayed_from = str(started.data.get("replayed_from", ""))
+            if run.replayed_from and next(journal.recorded.of("", "run_finished"), None) is None:
+                run.recording = reopened(found, started.data, journal.recorded)
         except BaseException:
             journal.close()
             raise
@@ -135,22 +175,22 @@ class Run:
         if listener:
             journal.listeners.append(listener)
         run.extra = dict(started.data["extra"])
-        run.tasks = tuple(
-            Task.model_validate(event.data["asked"]) for event in journal.recovered if event.type == "task_started"
-        )
+        run.warnings = tuple(started.data.get("warnings", ()))
+        run._announced = {task.id for task in run.tasks}
         models = dict(started.data["models"])
-        endpoints = endpoints_for(list(_roles(recipe)), recipe.file.models, found, models)
+        endpoints = endpoints_for(list(roles_of(recipe)), recipe.file.models, found, models)
         statistics = {family: RewardStatistics(**item) for family, item in started.data["statistics"].items()}
-        run._surround(endpoints, models, statistics, started.data["memory_version"])
+        run.surround(endpoints, models, statistics, started.data["memory_version"])
         return run
 
-    def _surround(
+    def surround(
         self,
         endpoints: dict[str, RoleEndpoint],
         models: dict[str, str],
         statistics: dict[str, RewardStatistics],
         version: int | None,
     ) -> None:
+        """Internal: the last step of opening a run."""
         self._around = Surroundings(
             recipe=self.recipe,
             graph=self.recipe.strategy.build(self.recipe.knobs),
@@ -159,9 +199,18 @@ class Run:
             endpoints=endpoints,
             models=models,
             statistics=statistics,
-            memory=self._open_memory,
+            memory=UnreadMemory if self.replayed_from else self._open_memory,
             memory_version=version,
+            banks=Banks(self.settings),
+            warnings=self.warnings,
+            recording=self.recording,
+            replayed_from=self.replayed_from,
         )
+
+    def _scorer_warnings(self, models: Mapping[str, str]) -> tuple[str, ...]:
+        records = ScorerRecords(self.settings.home / "statistics.sqlite3")
+        scorers = self.recipe.strategy.scorers(self.recipe.knobs)
+        return tuple(records.warnings(models.get("solver", ""), scorers, self.recipe.file.answer.format))
 
     @property
     def _calibration(self) -> Calibration:
@@ -176,57 +225,68 @@ class Run:
     def folder(self) -> Path | None:
         return self.journal.folder
 
-    def announce(self, tasks: Sequence[Task]) -> None:
-        """Journals the tasks before the first call, so that a resume knows all of them. Ids must differ."""
-        seen: set[str] = set()
+    def announce(self, tasks: Iterable[Task]) -> None:
+        """Journals the tasks before their first call, so that a resume knows all of them. Ids must differ."""
+        new: dict[str, Task] = {}
         for task in tasks:
-            if task.id in seen:
+            if task.id in new:
                 raise ConfigurationError(f"two tasks have the id {task.id!r}", mend="give each task its own id")
-            seen.add(task.id)
-            data = {"asked": task.model_dump(mode="json")}
-            self.journal.note(Event("task_started", task.id, "task", data))
-        self.tasks = tuple(tasks)
+            new[task.id] = task
+        for task in new.values():
+            if task.id not in self._announced:
+                self._announced.add(task.id)
+                self.tasks.append(task)
+                self.journal.note(Event("task_started", task.id, "task", {"asked": task.model_dump(mode="json")}))
 
     async def solve(self, task: Task) -> Result:
         """One task's Result. A failed call or a limit makes a failed or partial Result; setup errors are raised."""
         assert self._around is not None
-        if task.id not in {known.id for known in self.tasks}:
-            self.announce((*self.tasks, task))
+        self.announce([task])
         result, rewards = await solve_task(self._around, task)
-        self._results[task.id] = result
-        self._rewards[task.id] = rewards
+        self._statuses[task.id] = result.status
+        if rewards:
+            self._rewards[task.id] = rewards
         return result
 
     async def solve_all(self, tasks: Sequence[Task], *, parallel: int = 4) -> AsyncIterator[Result]:
         """Results as they come. With a memory that is written to, tasks follow one another in order (batch of one)."""
         self.announce(tasks)
-        places = asyncio.Semaphore(1 if self.recipe.file.memory.mode == "write" else max(1, parallel))
+        waiting, done = iter(tasks), asyncio.Queue[Result | BaseException]()
 
-        async def one(task: Task) -> Result:
-            async with places:
-                return await self.solve(task)
+        async def work() -> None:
+            try:
+                for task in waiting:
+                    done.put_nowait(await self.solve(task))
+            except BaseException as error:
+                done.put_nowait(error)
 
-        work = [asyncio.create_task(one(task)) for task in tasks]
+        width = 1 if self.recipe.file.memory.mode == "write" else max(1, parallel)
+        workers = [asyncio.create_task(work()) for _ in range(min(width, len(tasks)))]
         try:
-            for done in asyncio.as_completed(work):
-                yield await done
+            for _ in tasks:
+                result = await done.get()
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
         finally:
-            for item in work:
-                item.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
     async def finish(self) -> None:
         """Commits statistics in task order and writes ``run_finished``. Safe to repeat."""
         if self.recipe.file.calibration == "running":
             pairs = [(task.id, self._rewards[task.id]) for task in self.tasks if task.id in self._rewards]
             await asyncio.to_thread(self._calibration.commit, self.id, pairs)
-        failed = [task.id for task in self.tasks if self._results[task.id].status == "failed"]
+        failed = [task.id for task in self.tasks if self._statuses[task.id] == "failed"]
         status = "failed" if failed else "finished"
         self.journal.note(Event("run_finished", "", "end", {"status": status, "failed": failed}))
 
     async def close(self) -> None:
         """Unlocks journal and memory, closes connections nobody else needs; without ``finish`` the run is interrupted."""
         self.journal.close()
+        if self.recording is not None:
+            self.recording.close()
         await release_pools()
         if self._memory is not None:
             self._memory.close()
@@ -237,36 +297,7 @@ class Run:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None and all(task.id in self._results for task in self.tasks):
+            if kind is None and len(self._statuses) == len(self._announced):
                 await self.finish()
         finally:
             await self.close()
-
-
-def _roles(recipe: Recipe) -> dict[str, tuple[Any, ...]]:
-    roles: dict[str, tuple[Any, ...]] = dict(recipe.strategy.needs(recipe.knobs))
-    if recipe.file.memory.mode == "write":
-        roles.setdefault("abstractor", ())
-    return roles
-
-
-async def stream(recipe: Recipe, task: Task, *, settings: Settings | None = None) -> AsyncGenerator[Event, None]:
-    """The events of a run of one task as they happen. Closing the iterator cancels the run."""
-    queue: asyncio.Queue[Event | None] = asyncio.Queue()
-
-    async def work() -> None:
-        try:
-            async with await Run.start(recipe, settings=settings, listener=queue.put_nowait) as run:
-                await run.solve(task)
-        finally:
-            queue.put_nowait(None)
-
-    running = asyncio.create_task(work())
-    try:
-        while (event := await queue.get()) is not None:
-            yield event
-        await running
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError, PhronesisError):
-            await running

@@ -7,13 +7,13 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from phronesis.core.errors import ConfigurationError
-from phronesis.core.journal import FILE_NAME, Event, read_events
+from phronesis.core.events import FILE_NAME, Event, EventIndex, read_events
 from phronesis.core.settings import Settings
 
 RunStatus = Literal["running", "interrupted", "finished", "failed"]
@@ -46,7 +46,17 @@ class RunSummary(NamedTuple):
     finished: int
     """Tasks that have a Result."""
     calls: int
+    """Calls in its journal, served ones of a replay too."""
     started: str
+    """UTC, as in its name."""
+    replayed_from: str = ""
+    """The run it replays; empty = it is no replay."""
+    bank: str = ""
+    """The run whose attempts it scores again; empty = none."""
+    bytes: int = 0
+    """Size of its folder's files."""
+    began: float = 0.0
+    """Unix time of its first event; tells apart runs that began in one second."""
 
 
 def _folders(settings: Settings) -> Iterator[Path]:
@@ -57,36 +67,72 @@ def _folders(settings: Settings) -> Iterator[Path]:
 def list_runs(settings: Settings) -> list[RunSummary]:
     """Every run, newest first."""
     found = [summarise(folder) for folder in _folders(settings) if (folder / FILE_NAME).is_file()]
-    return sorted(found, key=lambda run: run.run_id, reverse=True)
+    return sorted(found, key=newness, reverse=True)
+
+
+def newness(run: RunSummary) -> tuple[str, float, str]:
+    """Sorts runs by when they began."""
+    return run.started, run.began, run.run_id
 
 
 def summarise(folder: Path) -> RunSummary:
     """Status and counts of one run, read from its journal."""
-    events = list(read_events(folder / FILE_NAME))
-    started: dict[str, Any] = next((dict(event.data) for event in events if event.type == "run_started"), {})
+    started: Mapping[str, Any] = {}
+    end: Event | None = None
+    tasks, calls = 0, 0
+    finished: set[str] = set()
+    for event in read_events(folder / FILE_NAME):
+        if event.type == "run_started":
+            started = event.data
+        elif event.type == "task_started":
+            tasks += 1
+        elif event.type == "call":
+            calls += int(event.data.get("count", 1))
+        elif event.type == "task_finished":
+            finished.add(event.task)
+        elif event.type == "retry":
+            finished.discard(event.task)
+        if event.type in ("run_finished", "retry"):
+            end = event if event.type == "run_finished" else None
     recipe = started.get("recipe", {})
-    calls = sum(int(event.data["count"]) if "count" in event.data else 1 for event in events if event.type == "call")
     return RunSummary(
         run_id=folder.name,
-        status=_status(folder, events),
+        status=_status(folder, end),
         recipe=str(recipe.get("name", "?")),
         strategy=str(recipe.get("strategy", "?")),
-        tasks=sum(event.type == "task_started" for event in events),
-        finished=sum(event.type == "task_finished" for event in events),
+        tasks=tasks,
+        finished=len(finished),
         calls=calls,
         started=folder.name[:15],
+        replayed_from=str(started.get("replayed_from", "")),
+        bank=str(recipe.get("knobs", {}).get("bank") or ""),
+        began=float(started.get("time", 0.0)),
+        bytes=sum(item.stat().st_size for item in folder.rglob("*") if item.is_file()),
     )
 
 
-def _status(folder: Path, events: list[Event]) -> RunStatus:
-    end = next((event for event in reversed(events) if event.type == "run_finished"), None)
-    if end is not None:
-        return "failed" if end.data.get("status") == "failed" else "finished"
+def _status(folder: Path, end: Event | None) -> RunStatus:
+    if is_locked(folder):
+        return "running"
+    if end is None:
+        return "interrupted"
+    return "failed" if end.data.get("status") == "failed" else "finished"
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process works on the run."""
     handle = os.open(folder / FILE_NAME, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return "running"
+        return True
     finally:
         os.close(handle)
-    return "interrupted"
+    return False
+
+
+def failed_tasks(index: EventIndex) -> list[str]:
+    """Tasks whose Result is failed."""
+    finished = index.tasks_with.get("task_finished", [])
+    results = ((task, next(index.of(task, "task_finished"), None)) for task in finished)
+    return [task for task, event in results if event is not None and event.data["result"]["status"] == "failed"]

@@ -16,15 +16,19 @@ from phronesis.core.effects import Effects
 from phronesis.core.errors import BudgetExhausted
 from phronesis.core.journal import Journal
 from phronesis.core.ports import ChatClient, ConceptMemory
+from phronesis.core.recording import Recording
 from phronesis.core.result import Candidate, MemoryReport, MemoryWrite, Result, RoleUsage, UsageReport
 from phronesis.core.task import Task
+from phronesis.graphs.banks import Banks
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.endpoints import RoleEndpoint
 from phronesis.graphs.nodes.learn import count_use, judge_run, learn, recall
+from phronesis.graphs.nodes.programs import JournaledPrograms
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import ModelSection, Recipe
 from phronesis.graphs.state import Outcome
 from phronesis.tools.answers import answer_space
+from phronesis.tools.python_execution import PythonPrograms
 
 ABSTRACTOR_SAMPLING = Sampling(temperature=0.2, top_p=0.95, max_tokens=200)
 
@@ -42,8 +46,16 @@ class Surroundings:
     """Model name by role, pinned."""
     statistics: Mapping[str, RewardStatistics]
     memory: Callable[[], ConceptMemory]
+    banks: Banks
+    """Recorded runs whose attempts may be scored again."""
+    warnings: tuple[str, ...]
+    """Goes into every Result's ``degraded``."""
     memory_version: int | None
     """Pinned version in mode ``frozen``; None = the latest at each task's start."""
+    recording: Recording | None = None
+    """What a replay draws from."""
+    replayed_from: str = ""
+    """Run that a replay replays."""
 
 
 def _context(around: Surroundings, task: Task, effects: Effects, account: Account) -> RunContext:
@@ -53,12 +65,13 @@ def _context(around: Surroundings, task: Task, effects: Effects, account: Accoun
     def client_of(role: str) -> ChatClient:
         if role not in clients:
             endpoint = around.endpoints[role]
-            clients[role] = Journaled(Metered(endpoint), effects, seed=recipe.file.seed, task=task.id)
+            metered, seed = Metered(endpoint), recipe.file.seed
+            clients[role] = Journaled(metered, effects, seed=seed, task=task.id, recording=around.recording)
         return clients[role]
 
     def sampling_of(role: str) -> dict[str, Any]:
-        default = recipe.file.models.get("default", ModelSection()).sampling.model_dump(exclude_none=True)
-        own = recipe.file.models.get(role, ModelSection()).sampling.model_dump(exclude_none=True)
+        default = recipe.file.models.get("default", ModelSection()).sampling_values
+        own = recipe.file.models.get(role, ModelSection()).sampling_values
         return {**default, **own}
 
     return RunContext(
@@ -70,15 +83,19 @@ def _context(around: Surroundings, task: Task, effects: Effects, account: Accoun
         sampling_of=sampling_of,
         model_of=lambda role: around.models.get(role, ""),
         statistics=around.statistics,
+        programs=JournaledPrograms(PythonPrograms(), effects),
+        bank=lambda run: around.banks.attempts(run, task.id),
     )
 
 
 async def solve_task(around: Surroundings, task: Task) -> tuple[Result, dict[str, float]]:
     """The Result, and the first chain's rewards for the statistics. Journals ``task_finished``."""
-    effects = Effects(around.journal, task.id)
+    bank = None if around.recording is None else around.recording.bank(task.id)
+    effects = Effects(around.journal, task.id, bank=bank)
     account = Account(around.recipe.file.budget, seconds_before=effects.seconds_before)
     effects.watch(lambda: account.seconds)
     ctx = _context(around, task, effects, account)
+    ctx.reports.degraded.extend(around.warnings)
     mode = around.recipe.file.memory.mode
     report = MemoryReport(session=around.recipe.file.memory.session, mode=mode)
     if mode != "off":
@@ -171,4 +188,5 @@ def _result(around: Surroundings, ctx: RunContext, outcome: Outcome, memory: Mem
         strategy=around.recipe.strategy.name,
         run_id=around.run_id,
         journal=str(around.journal.path or ""),
+        replayed_from=around.replayed_from,
     )

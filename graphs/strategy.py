@@ -41,3 +41,5 @@ class Strategy(Generic[K]):
     """Most LangGraph super-steps of one task: the recursion limit."""
     needs: Callable[[K], Mapping[str, tuple[Capability, ...]]]
     """Role -> what its endpoint must offer; names every role the strategy calls."""
+    scorers: Callable[[K], tuple[str, ...]] = lambda knobs: ()
+    """The scorers the knobs name, as written; a run says so when one of them tested at chance."""

@@ -9,34 +9,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
 from phronesis.core.errors import ConfigurationError
+from phronesis.core.ports import AnswerSpace
 from phronesis.core.task import AnswerFormat
 from phronesis.tools.extraction import Extraction, last_line, last_number, marked_answer
 from phronesis.tools.numbers import NUMBER_IN_TEXT, parse_number, show_number
 
 TOLERANCE = Fraction(1, 10**6)
 """Numbers this close, relative to the larger one, are equal."""
-
-
-class AnswerSpace(Protocol):
-    """Reading and comparing answers of one format."""
-
-    @property
-    def format(self) -> AnswerFormat: ...
-
-    def extract(self, text: str, *, cut_off: bool = False) -> str | None:
-        """The canonical answer of a reply, or None. A reply that was cut off is read by its marked answer only."""
-        ...
-
-    def canonical(self, raw: str) -> str | None:
-        """The canonical form of an answer as written, or None."""
-        ...
-
-    def equal(self, left: str, right: str) -> bool:
-        """Whether two canonical answers mean the same."""
-        ...
 
 
 def _read(

@@ -30,6 +30,7 @@ async def label_probabilities(
     A label that no reported alternative spells gets the smallest reported probability as its mass, and is named in
     ``floored``. Source: the yes/no scorer of GenRM-style verifiers; the floor and the sequences are ours."""
     one_token = replace(request.sampling, temperature=1.0, top_p=1.0, top_k=None, min_p=None, max_tokens=1)
+    one_token = replace(one_token, thinking_tokens=None)
     base = replace(request, sampling=one_token, logprobs=most, reply_schema=None, stop=())
     mass = dict.fromkeys(labels, 0.0)
     floor = 1.0

@@ -7,18 +7,29 @@ a run's calls; they are not charged to a budget.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
 from phronesis.agents.client.profile import Profile
+from phronesis.agents.client.thinking import CLOSED, OPENED
 from phronesis.core.errors import EndpointUnreachable, Refused, Retryable
 from phronesis.core.http import HttpReply
 
 Send = Callable[[str, str, dict[str, Any] | None], Awaitable[HttpReply]]
 """(method, path below the server's root, body) -> reply."""
 
+
+class Probe(Protocol):
+    """Asks a server what it can do, as ``probe`` does."""
+
+    async def __call__(self, send: Send, *, url: str, wanted_model: str | None) -> Profile: ...
+
+
 PROBE_HEADER = "X-Phronesis-Probe"
+MOST_CHOICES = 128
+"""Choices per request that are never exceeded."""
+_HELLO = [{"role": "user", "content": "Say yes."}]
 _COUNT = "One, two, three,"
 _SCHEMA = {
     "type": "object",
@@ -33,6 +44,30 @@ async def probe(send: Send, *, url: str, wanted_model: str | None) -> Profile:
 
     Raises EndpointUnreachable with the command that starts a server, or that names the models there are; Retryable when
     the server answers that it is not ready."""
+    model, card = await card_of(send, url, wanted_model)
+    engine = str(card.get("owned_by", "unknown"))
+    found = await _sampling(send, model)
+    if engine == "llamacpp":  # it counts the tokens of the first choice only, and gives back n choices all or none
+        found = found._replace(most=1)
+    return Profile(
+        model=model,
+        engine=engine,
+        logprobs=found.logprobs,
+        max_n=MOST_CHOICES if found.most > 1 else 1,
+        proven_n=found.most,
+        greedy_n=found.greedy,
+        counts_all_choices=found.counts_all,
+        prefill=await _prefill(send, model),
+        structured=await _structured(send, model),
+        opens_thinking=await _opens_thinking(send, model),
+        seed=not found.fingerprint.startswith("vllm-cpu"),
+        tokenize=(await send("POST", "/tokenize", {"model": model, "prompt": "a b", "content": "a b"})).status == 200,
+        context_length=card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx"),
+    )
+
+
+async def card_of(send: Send, url: str, wanted_model: str | None) -> tuple[str, dict[str, Any]]:
+    """(model, its entry in the server's list): the wanted one, or the first. Raises as ``probe`` does."""
     listed = await _models(send, url)
     names = [str(item["id"]) for item in listed]
     model = wanted_model or (names[0] if names else "")
@@ -41,22 +76,7 @@ async def probe(send: Send, *, url: str, wanted_model: str | None) -> Profile:
         raise EndpointUnreachable(
             f"{url} does not serve the model {model!r}", mend=f"name one it serves: {', '.join(names[:8])}"
         )
-    card = card or {}
-    engine = str(card.get("owned_by", "unknown"))
-    logprobs, max_n, counts_all = await _sampling(send, model)
-    if engine == "llamacpp":  # it counts the tokens of the first choice only, and gives back n choices all or none
-        max_n = 1
-    return Profile(
-        model=model,
-        engine=engine,
-        logprobs=logprobs,
-        max_n=max_n,
-        counts_all_choices=counts_all,
-        prefill=await _prefill(send, model),
-        structured=await _structured(send, model),
-        tokenize=(await send("POST", "/tokenize", {"model": model, "prompt": "a b", "content": "a b"})).status == 200,
-        context_length=card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx"),
-    )
+    return model, card or {}
 
 
 async def _models(send: Send, url: str) -> list[dict[str, Any]]:
@@ -91,21 +111,55 @@ async def _chat(send: Send, model: str, messages: list[dict[str, str]], **fields
     return payload if isinstance(payload, dict) and payload.get("choices") else None
 
 
-async def _sampling(send: Send, model: str) -> tuple[int, int, bool]:
-    """(most alternatives, most choices, whether usage covers every choice)."""
-    hello = [{"role": "user", "content": "Say yes."}]
+class _Sampling(NamedTuple):
+    logprobs: int = 0
+    most: int = 1
+    greedy: bool = True
+    counts_all: bool = True
+    fingerprint: str = ""
+
+
+async def _sampling(send: Send, model: str) -> _Sampling:
+    """What comes back with choices, as many as two of them: at temperature 0, else (vLLM) above it."""
     for alternatives in (20, 5, 0):
         wanted: dict[str, Any] = {"logprobs": True, "top_logprobs": alternatives} if alternatives else {}
-        for n in (2, 1):
-            payload = await _chat(send, model, hello, max_tokens=1, n=n, **wanted)
+        for n, temperature in ((2, 0.0), (2, 0.7), (1, 0.0)):
+            payload = await _chat(send, model, _HELLO, max_tokens=1, n=n, temperature=temperature, **wanted)
             if payload is None or len(payload["choices"]) < n:
                 continue
             rows = (payload["choices"][0].get("logprobs") or {}).get("content") or []
             if alternatives and not rows:
                 break
             counted = int((payload.get("usage") or {}).get("completion_tokens") or 0)
-            return alternatives, 128 if n == 2 else 1, n == 1 or counted >= 2
-    return 0, 1, True
+            fingerprint = str(payload.get("system_fingerprint") or "")
+            return _Sampling(alternatives, n, temperature == 0, n == 1 or counted >= 2, fingerprint)
+    return _Sampling()
+
+
+async def most_choices(send: Send, model: str, wanted: int, *, proven: int) -> int | None:
+    """The most choices, up to ``wanted``, that one request may ask for; None when the server would not say.
+
+    ``proven`` are known to come. One tiny request when all of them do, else a bisection."""
+
+    async def come(n: int) -> bool | None:
+        body = {"model": model, "messages": _HELLO, "temperature": 0.7, "max_tokens": 1, "n": n}
+        reply = await send("POST", "/v1/chat/completions", body)
+        if reply.status not in (200, 400, 413, 422):
+            return None
+        try:
+            return reply.status == 200 and len(orjson.loads(reply.body)["choices"]) >= n
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    good, bad = proven, wanted + 1
+    tried = wanted
+    while bad - good > 1:
+        verdict = await come(tried)
+        if verdict is None:
+            return None
+        good, bad = (tried, bad) if verdict else (good, tried)
+        tried = (good + bad) // 2
+    return good
 
 
 async def _prefill(send: Send, model: str) -> Literal["no", "continue", "echo"]:
@@ -118,6 +172,21 @@ async def _prefill(send: Send, model: str) -> Literal["no", "continue", "echo"]:
     if text.startswith(_COUNT):
         return "echo"
     return "continue" if text.strip().lower().startswith("four") else "no"
+
+
+async def _opens_thinking(send: Send, model: str) -> bool:
+    """Whether a rendered prompt ends inside the thinking: asked of vLLM's /tokenize, then of llama.cpp's /apply-template."""
+    wanted = {"model": model, "messages": _HELLO, "add_generation_prompt": True, "return_token_strs": True}
+    for path, shown in (("/tokenize", "token_strs"), ("/apply-template", "prompt")):
+        try:
+            reply = await send("POST", path, wanted)
+            rendered = orjson.loads(reply.body)[shown] if reply.status == 200 else ""
+            if rendered:
+                _, opened, rest = "".join(rendered).rpartition(OPENED)
+                return bool(opened) and CLOSED not in rest
+        except (Retryable, ValueError, KeyError, TypeError):
+            continue
+    return False
 
 
 async def _structured(send: Send, model: str) -> bool:

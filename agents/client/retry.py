@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from phronesis.core.errors import Retryable
+from phronesis.core.chat import Batch
+from phronesis.core.errors import ModelError, Retryable
 
 T = TypeVar("T")
 
@@ -38,7 +40,6 @@ async def with_retries(
     work: Callable[[], Awaitable[T]], rule: RetryRule, *, on_attempt: Callable[[], None] = lambda: None
 ) -> T:
     """The first success, or the last Retryable error. Nothing else is tried again; ``on_attempt`` counts attempts."""
-    rng = random.Random()
     attempt = 0
     while True:
         on_attempt()
@@ -46,8 +47,33 @@ async def with_retries(
             return await work()
         except Retryable as error:
             retry_after = error.details.get("retry_after")
-            pause = rule.pause(attempt, None if retry_after is None else float(retry_after), rng)
+            pause = rule.pause(attempt, None if retry_after is None else float(retry_after), random.Random())
             if pause is None:
                 raise
             await asyncio.sleep(pause)
             attempt += 1
+
+
+async def one_batch(attempt: Callable[[], Awaitable[Batch]], rule: RetryRule) -> Batch:
+    """The first attempt that succeeds, with the requests and the time of all of them.
+
+    Raises the last ModelError, with the number of requests it took in ``details['requests']``."""
+    started = time.perf_counter()
+    requests = 0
+
+    async def counted() -> Batch:
+        nonlocal requests
+        try:
+            batch = await attempt()
+        except ModelError as error:
+            requests += int(error.details.get("requests", 1))
+            raise
+        requests += batch.usage.requests
+        return batch
+
+    try:
+        batch = await with_retries(counted, rule)
+    except ModelError as error:
+        error.details["requests"] = requests
+        raise
+    return replace(batch, usage=replace(batch.usage, requests=requests), latency=time.perf_counter() - started)

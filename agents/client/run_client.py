@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from phronesis.core.budget import Account
 from phronesis.core.chat import Batch, ChatRequest, Completion, LabelProbabilities, Reply, Usage, with_seed
-from phronesis.core.effects import Effects, chunk_key
-from phronesis.core.errors import BudgetExhausted, ModelError
+from phronesis.core.effects import Effects, chunk_key, gaps
+from phronesis.core.errors import BudgetExhausted, ModelError, NotRecorded
 from phronesis.core.ports import ChatEndpoint
+from phronesis.core.recording import Recording
+from phronesis.core.reward import RewardRequest, Rewards
 from phronesis.core.seeds import derive
 from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Chunk:
+    """The samples ``first`` to ``first + count - 1`` of a call: one exchange."""
+
+    first: int
+    count: int
+    lacking: bool = False
+    """A replay that has no reply for them and may not ask."""
 
 
 class Metered:
@@ -53,8 +65,12 @@ class Metered:
 class Journaled:
     """The ChatClient of one role in one task."""
 
-    def __init__(self, metered: Metered, effects: Effects, *, seed: int, task: str) -> None:
+    def __init__(
+        self, metered: Metered, effects: Effects, *, seed: int, task: str, recording: Recording | None = None
+    ) -> None:
+        """``recording``: what a replay draws from before, and mostly instead of, asking the endpoint."""
         self._metered = metered
+        self._recording = recording
         self._effects = effects
         self._seed = seed
         self._task = task
@@ -65,14 +81,17 @@ class Journaled:
         Raises BudgetExhausted before anything is sent, or when no exchange ended in time."""
         if n == 0:
             return ()
-        recorded = self._effects.spans(site.key)
-        held = await self._admit(request, n, site, replayed=bool(recorded))
-        chunks = await self._plan(request, n, recorded)
+        held = await self._admit(request, n, site, replayed=self._made_before(request, n, site))
+        if self._effects.bank is not None:
+            self._effects.bring_samples(
+                site.key, site.role, request.to_json(), n, lambda first: derive(self._seed, self._task, site.key, first)
+            )
+        chunks = await self._plan(request, n, site)
         share = held // max(1, len(chunks))
         if len(chunks) == 1:
-            parts = [await self._chunk(request, *chunks[0], site, held)]
+            parts = [await self._chunk(request, chunks[0], site, held)]
         else:
-            parts = await side_by_side([self._chunk(request, first, count, site, share) for first, count in chunks])
+            parts = await side_by_side([self._chunk(request, chunk, site, share) for chunk in chunks])
             site.branch.account.release(held - share * len(chunks))
         replies = tuple(reply for part in parts for reply in part)
         if all(isinstance(reply, BudgetExhausted) for reply in replies):
@@ -83,14 +102,53 @@ class Journaled:
         self, request: ChatRequest, labels: Sequence[str], *, site: Site
     ) -> LabelProbabilities:
         """One call, one step of depth."""
-        key = f"{site.key}?"
-        recorded = self._effects.has(key)
-        held = await self._admit(request, 1, site, replayed=recorded)
-        wanted = {**request.to_json(), "labels": list(labels)}
+        return await self._one(
+            f"{site.key}?",
+            {**request.to_json(), "labels": list(labels)},
+            lambda: self._metered.endpoint.label_probabilities(request, labels),
+            request,
+            site,
+            encode=LabelProbabilities.to_json,
+            decode=LabelProbabilities.from_json,
+        )
 
-        async def ask() -> tuple[LabelProbabilities, Batch]:
-            async def work() -> tuple[tuple[LabelProbabilities, Batch], Batch]:
-                found, batch = await self._metered.endpoint.label_probabilities(request, labels)
+    async def reward(self, request: RewardRequest, *, site: Site) -> Rewards:
+        """One call, one step of depth."""
+        return await self._one(
+            f"{site.key}~",
+            request.to_json(),
+            lambda: self._metered.endpoint.reward(request),
+            request,
+            site,
+            encode=lambda rows: {"rows": rows},
+            decode=lambda data: tuple(tuple(float(value) for value in row) for row in data["rows"]),
+        )
+
+    async def _one(
+        self,
+        key: str,
+        wanted: Mapping[str, Any],
+        make: Callable[[], Awaitable[tuple[T, Batch]]],
+        request: ChatRequest | RewardRequest,
+        site: Site,
+        *,
+        encode: Callable[[T], dict[str, Any]],
+        decode: Callable[[Mapping[str, Any]], T],
+    ) -> T:
+        """The value of one call that is no sample, journalled under the key. Raises ModelError or BudgetExhausted."""
+        note = {"role": site.role}
+        bank, before = self._effects.bank, self._effects.has(key, wanted)
+        before = before or bool(bank and self._same_budget and bank.holds(key, wanted))
+        held = await self._admit(request, 1, site, replayed=before)
+        self._effects.bring(key, wanted, type="call", note=note)
+        recorded = self._effects.has(key, wanted)
+
+        async def ask() -> tuple[T, Batch]:
+            if not recorded and self._allowed(1) == 0:
+                raise self._missing(1, site, held)
+
+            async def work() -> tuple[tuple[T, Batch], Batch]:
+                found, batch = await make()
                 return (found, batch), batch
 
             return await self._metered.paid(site, 1, held, work)
@@ -101,12 +159,9 @@ class Journaled:
                 wanted,
                 ask,
                 type="call",
-                encode=lambda pair: {**pair[0].to_json(), "usage": pair[1].usage.to_json(), "latency": pair[1].latency},
-                decode=lambda data: (
-                    LabelProbabilities.from_json(data),
-                    Batch(completions=(), usage=Usage.from_json(data["usage"])),
-                ),
-                note={"role": site.role},
+                encode=lambda pair: {**encode(pair[0]), "usage": pair[1].usage.to_json(), "latency": pair[1].latency},
+                decode=lambda data: (decode(data), Batch(completions=(), usage=Usage.from_json(data["usage"]))),
+                note=note,
             )
         except (ModelError, BudgetExhausted) as error:
             if recorded:
@@ -116,47 +171,79 @@ class Journaled:
             self._replay(site, held, batch.usage)
         return found
 
-    async def tokens(self, text: str) -> int:
-        return await self._metered.endpoint.tokens(text)
+    @property
+    def model(self) -> str:
+        """The model's name as far as it is known."""
+        return self._metered.endpoint.model
 
-    async def _admit(self, request: ChatRequest, n: int, site: Site, *, replayed: bool) -> int:
+    async def tokens(self, text: str) -> int:
+        """As the endpoint counts; a replay asks nobody and estimates."""
+        return round(len(text) / 3.5) if self._recording is not None else await self._metered.endpoint.tokens(text)
+
+    def _made_before(self, request: ChatRequest, n: int, site: Site) -> bool:
+        """Whether the call was admitted once, under the same budget: in this run or in the recorded one."""
+        if self._effects.spans(site.key):
+            return True
+        bank = self._effects.bank
+        return bool(bank and self._same_budget and bank.knows(site.key, site.role, request.to_json(), n))
+
+    @property
+    def _same_budget(self) -> bool:
+        """Whether what the recorded run was allowed is allowed to its replay."""
+        return self._recording is not None and self._recording.denials
+
+    async def _admit(self, request: ChatRequest | RewardRequest, n: int, site: Site, *, replayed: bool) -> int:
         """Reserves n calls; the answer of limits that depend on the clock or on arrival order is journalled."""
         account = site.branch.account
         key = f"{site.key}!"
         if replayed:
             return account.readmit(n)
+        self._effects.bring_denial(key)
         if self._effects.has(key):
             limit = str(self._effects.recorded_error(key).details["limit"])
             raise account.deny(limit)
         prompt = sum(len(message.content) for message in request.messages) // 4
         try:
-            return account.reserve(n, prompt_tokens=prompt, max_tokens=request.sampling.max_tokens)
+            return account.reserve(n, prompt_tokens=prompt, max_tokens=request.max_tokens)
         except BudgetExhausted as error:
             self._effects.record_error(key, error)
             raise
 
-    async def _plan(self, request: ChatRequest, n: int, recorded: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """(first, count) of each request: the journalled ones as they were, the gaps cut as the endpoint asks."""
-        plan: list[tuple[int, int]] = []
-        at = 0
-        for first, count in [*recorded, (n, 0)]:
-            if first > at:
-                for size in await self._metered.endpoint.chunks(first - at, request):
-                    plan.append((at, size))
-                    at += size
-            if count:
-                plan.append((first, count))
-                at = first + count
-        return plan
+    async def _plan(self, request: ChatRequest, n: int, site: Site) -> list[Chunk]:
+        """The exchanges: the journalled ones as they were, the gaps cut as the endpoint asks."""
+        recorded = self._effects.spans(site.key)
+        plan = [Chunk(first, count) for first, count in recorded if first < n]
+        for first, missing in gaps(recorded, n):
+            at, allowed = first, self._allowed(missing)
+            for size in await self._metered.endpoint.chunks(allowed, request) if allowed else ():
+                plan.append(Chunk(at, size))
+                at += size
+            if allowed < missing:
+                plan.append(Chunk(at, missing - allowed, lacking=True))
+        return sorted(plan)
+
+    def _allowed(self, calls: int) -> int:
+        """How many of the calls that nobody recorded may be made: in a replay those of its allowance, else all."""
+        return calls if self._recording is None else self._recording.allowance.take(calls)
+
+    def _missing(self, calls: int, site: Site, held: int) -> NotRecorded:
+        assert self._recording is not None
+        site.branch.account.release(held)
+        return self._recording.missing(calls, f"{site.role} at {site.branch.path or 'the task'}")
 
     async def _chunk(
-        self, request: ChatRequest, first: int, count: int, site: Site, held: int
+        self, request: ChatRequest, chunk: Chunk, site: Site, held: int
     ) -> tuple[Completion | ModelError | BudgetExhausted, ...]:
+        first, count = chunk.first, chunk.count
         key = chunk_key(site.key, first, count)
-        recorded = self._effects.has(key)
         seeded = with_seed(request, derive(self._seed, self._task, site.key, first))
+        wanted = seeded.to_json()
+        recorded = self._effects.has(key, wanted)
 
         async def ask() -> Batch:
+            if chunk.lacking:
+                raise self._missing(count, site, held)
+
             async def work() -> tuple[Batch, Batch]:
                 batch = await self._metered.endpoint.complete(seeded, count)
                 return batch, batch
@@ -166,7 +253,7 @@ class Journaled:
         try:
             batch = await self._effects.effect(
                 key,
-                seeded.to_json(),
+                wanted,
                 ask,
                 type="call",
                 encode=_batch_to_json,
@@ -188,6 +275,8 @@ class Journaled:
     def _replay_failure(self, site: Site, calls: int, held: int, error: ModelError | BudgetExhausted) -> None:
         account: Account = site.branch.account
         account.release(held)
+        if isinstance(error, NotRecorded):
+            return
         if isinstance(error, BudgetExhausted):
             account.deny(str(error.details["limit"]))
             self._metered.book_failure(site, calls, {})

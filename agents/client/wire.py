@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from phronesis.agents.client.profile import Profile
+from phronesis.agents.client.thinking import CLOSED, split_thinking
 from phronesis.core.chat import Alternative, ChatRequest, Completion, FinishReason, TokenLogprobs, Usage
+from phronesis.core.collector import collector_paused
 from phronesis.core.errors import ContextOverflow, ModelError, RateLimited, Refused, ServerFailed
 from phronesis.core.http import HttpReply
 
+_TOKEN, _LOGPROB = itemgetter("token"), itemgetter("logprob")
 _CONTEXT_SIGNS = ("context length", "context size", "exceed_context", "maximum context", "too many tokens")
 
 
@@ -31,6 +38,8 @@ def chat_body(request: ChatRequest, n: int, profile: Profile, *, send_seed: bool
     for name in ("top_k", "min_p", "min_tokens"):
         if getattr(sampling, name) is not None:
             body[name] = getattr(sampling, name)
+    if sampling.thinking is not None:
+        body["chat_template_kwargs"] = {"enable_thinking": sampling.thinking}
     if n > 1:
         body["n"] = n
     if request.stop:
@@ -77,10 +86,24 @@ def error_of(reply: HttpReply, url: str, *, secret: str | None = None) -> ModelE
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:
+    """Retry-After, in seconds or as a date; a date is read against the server's own clock, where it sends one."""
+    value = headers.get("retry-after", "")
     try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):
+        seconds = float(value)
+    except ValueError:
+        until = _date(value)
+        if until is None:
+            return None
+        seconds = (until - (_date(headers.get("date", "")) or datetime.now(UTC))).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        read = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
         return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def parse_reply(
@@ -90,13 +113,16 @@ def parse_reply(
 
     Raises ServerFailed when the body is not JSON or holds fewer choices than were asked for."""
     try:
-        payload = orjson.loads(body)
-        choices = sorted(payload["choices"], key=lambda choice: choice.get("index", 0))
-        completions = tuple(_completion(choice, profile, request) for choice in choices[:n])
-        spent = payload.get("usage") or {}
-        details = spent.get("prompt_tokens_details") or {}
-        prompt, generated = int(spent.get("prompt_tokens") or 0), int(spent.get("completion_tokens") or 0)
-        cached = int(details.get("cached_tokens") or 0)
+        with collector_paused():
+            payload = orjson.loads(body)
+            choices = sorted(payload["choices"], key=lambda choice: choice.get("index", 0))
+            completions = tuple(_completion(choice, profile, request) for choice in choices[:n])
+            spent = payload.get("usage") or {}
+            details = spent.get("prompt_tokens_details") or {}
+            prompt, generated = int(spent.get("prompt_tokens") or 0), int(spent.get("completion_tokens") or 0)
+            cached = int(details.get("cached_tokens") or 0)
+            thought = int((spent.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
+            del payload, choices
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServerFailed(f"{url} sent no chat completion ({error!r}): {body[:120]!r}", malformed=True) from None
     if len(completions) < n:
@@ -112,6 +138,7 @@ def parse_reply(
         prompt_tokens=prompt,
         completion_tokens=generated or counted,
         cached_tokens=cached,
+        reasoning_tokens=thought,
     )
 
 
@@ -132,13 +159,23 @@ def _completion(choice: Mapping[str, Any], profile: Profile, request: ChatReques
         text = text.removeprefix(request.prefill)
     finish: FinishReason = {"stop": "stop", "length": "length"}.get(choice.get("finish_reason") or "", "other")  # type: ignore[assignment]  # mypy widens the dict's values to str
     logprobs = _logprobs(choice.get("logprobs"), alternatives=request.logprobs > 1)
+    reasoning = _text(message.get("reasoning") or message.get("reasoning_content"))
+    if CLOSED in request.prefill and not text:
+        text, reasoning = reasoning, ""
+    if not reasoning:
+        reasoning, text = split_thinking(text, opened=begins_thinking(request, profile))
     return Completion(
         text=text,
         finish=finish,
-        reasoning=_text(message.get("reasoning") or message.get("reasoning_content")),
+        reasoning=reasoning,
         logprobs=logprobs,
         tokens=len(logprobs.tokens) if logprobs else 0,
     )
+
+
+def begins_thinking(request: ChatRequest, profile: Profile) -> bool:
+    """Whether the reply begins inside the thinking, without a tag that says so."""
+    return profile.opens_thinking and request.sampling.thinking is not False and not request.prefill
 
 
 def _text(value: Any) -> str:
@@ -154,4 +191,4 @@ def _logprobs(block: Mapping[str, Any] | None, *, alternatives: bool) -> TokenLo
         return None
     rows = [row.get("top_logprobs") or () for row in content] if alternatives else []
     top = tuple(tuple(Alternative(alt["token"], alt["logprob"]) for alt in row) for row in rows) if any(rows) else ()
-    return TokenLogprobs(tuple(row["token"] for row in content), tuple(float(row["logprob"]) for row in content), top)
+    return TokenLogprobs(tuple(map(_TOKEN, content)), tuple(map(float, map(_LOGPROB, content))), top)

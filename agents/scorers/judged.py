@@ -16,7 +16,9 @@ class Judged:
 
     judge: Judge
     name: str = "judge"
-    calls: int = 1
+
+    def calls_for(self, candidate: Candidate) -> int:
+        return 1
 
     async def score(self, task: Task, candidate: Candidate, *, site: Site) -> float:
-        return await self.judge.probability(task, candidate.text, site=site)
+        return await self.judge.probability(task, candidate.text, site=site.as_role("judge"))

@@ -1,4 +1,4 @@
-"""Self-certainty: how sure the model was of its own words. Free: it reads log-probabilities that came with the sample."""
+"""How sure the model was of its own words. Free: both scorers read log-probabilities that came with the sample."""
 
 from __future__ import annotations
 
@@ -18,9 +18,25 @@ class SelfCertainty:
     Measured on the default model: AUROC .656 pooled, .655 within a question."""
 
     name = "self_certainty"
-    calls = 0
+
+    def calls_for(self, candidate: Candidate) -> int:
+        return 0
 
     async def score(self, task: Task, candidate: Candidate, *, site: Site) -> float:
-        if candidate.mean_logprob is None or math.isnan(candidate.mean_logprob):
-            return NEUTRAL
-        return math.exp(min(0.0, candidate.mean_logprob))
+        return _probability(candidate.mean_logprob)
+
+
+class AnswerCertainty:
+    """The same over the tokens of the marked answer alone, in (0, 1]; 0.5 where no answer is marked."""
+
+    name = "answer_certainty"
+
+    def calls_for(self, candidate: Candidate) -> int:
+        return 0
+
+    async def score(self, task: Task, candidate: Candidate, *, site: Site) -> float:
+        return _probability(candidate.answer_logprob)
+
+
+def _probability(mean: float | None) -> float:
+    return NEUTRAL if mean is None or math.isnan(mean) else math.exp(min(0.0, mean))

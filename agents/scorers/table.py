@@ -1,48 +1,201 @@
-"""Scorers by the names that recipes use."""
+"""Scorers by the names that recipes and commands use, with what each asks of a server and what it costs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phronesis.agents.client.profile import Capability
-from phronesis.agents.judge import Judge
-from phronesis.agents.scorers.arithmetic import Arithmetic
-from phronesis.agents.scorers.judged import Judged
-from phronesis.agents.scorers.self_certainty import SelfCertainty
+from phronesis.agents.scorers.spec import ScorerSpec
+from phronesis.core.chat import Sampling
 from phronesis.core.errors import RecipeError
-from phronesis.core.ports import ChatClient, OutcomeScorer, StepScorer
+from phronesis.core.ports import AnswerSpace, ChatClient, GroupScorer, OutcomeScorer, ProgramRunner, StepScorer
 
-ClientOf = Callable[[str], ChatClient]
-"""The chat client of a role."""
+ScorerKind = Literal["outcome", "step", "group"]
+"""Judges an attempt, its steps, or all attempts of a task together."""
 
-OUTCOME: dict[str, Callable[[ClientOf], OutcomeScorer]] = {
-    "self_certainty": lambda client: SelfCertainty(),
-    "judge": lambda client: Judged(Judge(client=client("judge"))),
+
+class ScorerOptions(BaseModel):
+    """Base of a scorer's options: frozen, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerContext:
+    """What a scorer may use."""
+
+    client: Callable[[str], ChatClient]
+    """The chat client of a role."""
+    sampling: Callable[[str, Sampling], Sampling]
+    """A role's default sampling with the recipe's settings on top."""
+    answers: AnswerSpace
+    programs: ProgramRunner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerCalls:
+    """The cost law of a scorer, in model calls."""
+
+    attempt: int = 0
+    """Per scored attempt."""
+    step: int = 0
+    """Per step of an attempt, one after another."""
+    most_steps: int = 0
+    """Calls per attempt that ``step`` can come to."""
+    task: int = 0
+    """The most for all attempts of a task together."""
+    task_depth: int = 0
+    """The most of those that wait for one another."""
+
+    @property
+    def depth(self) -> int:
+        """Calls that wait for one another, steps apart."""
+        return max(min(1, self.attempt), self.task_depth)
+
+    @property
+    def most(self) -> int:
+        """The most calls for one attempt, those per task apart."""
+        return self.attempt + self.step * self.most_steps
+
+    @property
+    def free(self) -> bool:
+        return not (self.attempt or self.step or self.task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerEntry:
+    """One scorer of the table."""
+
+    name: str
+    kind: ScorerKind
+    summary: str
+    """One line for ``scorers list``."""
+    build: Callable[[ScorerContext, Any], Any]
+    """The scorer, from its surroundings and its options."""
+    options: type[ScorerOptions] = ScorerOptions
+    calls: Callable[[Any], ScorerCalls] = lambda options: ScorerCalls()
+    roles: Callable[[Any], Mapping[str, tuple[Capability, ...]]] = lambda options: {}
+    """Role -> what its endpoint must offer."""
+    logprobs: Callable[[Any], bool] = lambda options: False
+    """Whether attempts must come with log-probabilities."""
+
+
+SHIPPED = {
+    "self_certainty": "phronesis.agents.scorers.entries:SELF_CERTAINTY",
+    "answer_certainty": "phronesis.agents.scorers.entries:ANSWER_CERTAINTY",
+    "arithmetic": "phronesis.agents.scorers.entries:ARITHMETIC",
+    "judge": "phronesis.agents.scorers.entries:JUDGE",
+    "step_judge": "phronesis.agents.scorers.step_judge:ENTRY",
+    "generative": "phronesis.agents.scorers.generative:ENTRY",
+    "backward": "phronesis.agents.scorers.backward:ENTRY",
+    "execution": "phronesis.agents.scorers.execution:ENTRY",
+    "pairwise": "phronesis.agents.scorers.pairwise:ENTRY",
+    "reward_model": "phronesis.agents.scorers.reward_model:ENTRY",
+    "process_reward": "phronesis.agents.scorers.process_reward:ENTRY",
+    "signals": "phronesis.agents.scorers.signals:ENTRY",
+    "combined": "phronesis.agents.scorers.combined:ENTRY",
 }
-STEP: dict[str, Callable[[ClientOf], StepScorer]] = {"arithmetic": lambda client: Arithmetic()}
-
-NEEDS: dict[str, tuple[Capability, ...]] = {"self_certainty": ("logprobs",), "judge": ("logprobs", "prefill")}
-"""What a scorer asks of the server; one that is not listed asks nothing."""
-CALLS: dict[str, int] = {"judge": 1}
-"""Model calls per attempt; one that is not listed makes none."""
 
 
-def outcome_scorer(name: str, client: ClientOf) -> OutcomeScorer:
-    """The outcome scorer of that name. Raises RecipeError with the nearest known name."""
-    check_scorer(name, OUTCOME)
-    return OUTCOME[name](client)
+def scorer_names() -> list[str]:
+    """Every scorer that can be named: the shipped ones in the table's order, then those of installed packages."""
+    others = {point.name for point in entry_points(group="phronesis.scorers")} - set(SHIPPED)
+    return [*SHIPPED, *sorted(others)]
 
 
-def step_scorer(name: str, client: ClientOf) -> StepScorer:
-    """The step scorer of that name. Raises RecipeError with the nearest known name."""
-    check_scorer(name, STEP)
-    return STEP[name](client)
+def find_scorer(name: str) -> ScorerEntry:
+    """The entry of that name, imported when asked for. Raises RecipeError with the nearest known name.
+
+    A shipped name wins over an entry point (group ``phronesis.scorers``) that claims it."""
+    target = SHIPPED.get(name)
+    if target is None:
+        found = [point for point in entry_points(group="phronesis.scorers") if point.name == name]
+        if not found:
+            near = get_close_matches(name, scorer_names(), n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(scorer_names())}"
+            raise RecipeError(f"unknown scorer {name!r}", mend=hint)
+        target = found[0].value
+    module, _, attribute = target.partition(":")
+    entry = getattr(import_module(module), attribute)
+    if not isinstance(entry, ScorerEntry):
+        raise RecipeError(f"{target} is not a ScorerEntry but {type(entry).__name__}")
+    return entry
 
 
-def check_scorer(name: str, table: Mapping[str, object]) -> None:
-    """Raises RecipeError unless the table has the name."""
-    if name not in table:
-        near = get_close_matches(name, table, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(table)}"
-        raise RecipeError(f"unknown scorer {name!r}", mend=hint)
+@dataclass(frozen=True)
+class ChosenScorer:
+    """A scorer as a recipe names it: entry and checked options."""
+
+    text: str
+    """As written."""
+    entry: ScorerEntry
+    options: ScorerOptions = field(default_factory=ScorerOptions)
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def kind(self) -> ScorerKind:
+        return self.entry.kind
+
+    @property
+    def calls(self) -> ScorerCalls:
+        return self.entry.calls(self.options)
+
+    @property
+    def roles(self) -> Mapping[str, tuple[Capability, ...]]:
+        return self.entry.roles(self.options)
+
+    @property
+    def logprobs(self) -> bool:
+        return self.entry.logprobs(self.options)
+
+    def outcome(self, around: ScorerContext) -> OutcomeScorer:
+        return cast(OutcomeScorer, self._built(around, "outcome"))
+
+    def step(self, around: ScorerContext) -> StepScorer:
+        return cast(StepScorer, self._built(around, "step"))
+
+    def group(self, around: ScorerContext) -> GroupScorer:
+        return cast(GroupScorer, self._built(around, "group"))
+
+    def _built(self, around: ScorerContext, kind: ScorerKind) -> object:
+        if self.kind != kind:
+            raise RecipeError(f"the scorer {self.text!r} is of kind {self.kind}, wanted is {kind}")
+        return self.entry.build(around, self.options)
+
+
+def choose_scorer(text: str, *, kinds: tuple[ScorerKind, ...] = ("outcome", "step", "group")) -> ChosenScorer:
+    """The scorer a recipe names, its options checked.
+
+    Raises RecipeError for an unknown name or option (with the nearest), a wrong value, or a kind that is not allowed."""
+    spec = ScorerSpec.parse(text)
+    entry = find_scorer(spec.name)
+    if entry.kind not in kinds:
+        fitting = [name for name in SHIPPED if find_scorer(name).kind in kinds]
+        raise RecipeError(
+            f"the scorer {spec.name!r} judges {_JUDGES[entry.kind]}, which does not fit here",
+            mend=f"choose one of {', '.join(fitting)}",
+        )
+    try:
+        return ChosenScorer(text, entry, entry.options(**spec.options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(name, entry.options.model_fields, n=1, cutoff=0.4)
+            known = ", ".join(entry.options.model_fields) or "none"
+            hint = f"did you mean {near[0]!r}?" if near else f"known options: {known}"
+            raise RecipeError(f"the scorer {spec.name!r} has no option {name!r}", mend=hint) from None
+        raise RecipeError(f"{text}: {name} = {first['input']!r}: {first['msg']}", mend=f"correct {name}") from None
+
+
+_JUDGES: dict[ScorerKind, str] = {"outcome": "whole attempts", "step": "steps", "group": "attempts together"}

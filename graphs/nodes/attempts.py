@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from phronesis.agents.logprobs import span_logprob
 from phronesis.agents.solver import Solver
 from phronesis.agents.steps import split_steps
 from phronesis.core.budget import Branch
-from phronesis.core.chat import Reply
+from phronesis.core.chat import Completion, Reply
 from phronesis.core.errors import PhronesisError
+from phronesis.core.ports import AnswerSpace
 from phronesis.core.result import Candidate, Failure
 from phronesis.core.site import Site
 from phronesis.graphs.context import RunContext
-from phronesis.tools.answers import AnswerSpace, representatives
+from phronesis.tools.answers import representatives
+from phronesis.tools.extraction import marked_answer
 
 
 def failure_of(error: PhronesisError, where: str) -> Failure:
@@ -50,6 +53,7 @@ def to_candidate(
         status="ok" if answer is not None else "unparsable",
         steps=split_steps(text),
         mean_logprob=None if math.isnan(mean) else mean,
+        answer_logprob=_answer_logprob(reply),
         tokens=reply.tokens,
         cut_off=cut_off,
         parents=parents,
@@ -58,8 +62,17 @@ def to_candidate(
     )
 
 
-async def draw(ctx: RunContext, solver: Solver, n: int, *, branch: Branch) -> tuple[Candidate, ...]:
-    """As many of n attempts as the account allows, in index order, as candidates ``c0``, ``c1`` ...
+def _answer_logprob(reply: Completion) -> float | None:
+    """Of the marked answer where it stands last; an answer that is not marked has no place of its own."""
+    marked = marked_answer(reply.text) if reply.logprobs else None
+    if reply.logprobs is None or not marked:
+        return None
+    start = reply.text.rfind(marked)
+    return span_logprob(reply.logprobs, reply.text, start, start + len(marked)) if start >= 0 else None
+
+
+async def draw(ctx: RunContext, solver: Solver, n: int, *, branch: Branch, first: int = 0) -> tuple[Candidate, ...]:
+    """As many of n attempts as the account allows, in index order, as candidates ``c0``, ``c1`` ... or from ``c<first>`` on.
 
     Raises BudgetExhausted when it allows none. n calls, depth 1."""
     granted = branch.account.grant(n)
@@ -70,7 +83,7 @@ async def draw(ctx: RunContext, solver: Solver, n: int, *, branch: Branch) -> tu
     prefill = "Step 1:" if solver.prefilled else ""
     drawn = tuple(
         to_candidate(reply, id=f"c{index}", space=ctx.answers, prefill=prefill, where=f"{site.where} {index}")
-        for index, reply in enumerate(replies)
+        for index, reply in enumerate(replies, start=first)
     )
     ctx.note("node", f"{branch.path}drawn", {"candidates": [brief(candidate) for candidate in drawn]})
     return drawn

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from phronesis.agents.scorers.table import ChosenScorer, ScorerContext
 from phronesis.core.budget import Branch
-from phronesis.core.errors import BudgetExhausted, ModelError
+from phronesis.core.errors import BudgetExhausted, ModelError, ToolError
 from phronesis.core.ports import OutcomeScorer, StepScorer
 from phronesis.core.result import Candidate
 from phronesis.core.side_by_side import side_by_side
@@ -15,30 +16,42 @@ from phronesis.graphs.nodes.attempts import failure_of
 from phronesis.graphs.policies.reward import StepReduce, reduce_steps
 
 
+def scorer_context(ctx: RunContext) -> ScorerContext:
+    """What scorers may use of a run."""
+    return ScorerContext(client=ctx.client_of, sampling=ctx.sampling, answers=ctx.answers, programs=ctx.programs)
+
+
 async def score_candidate(
     ctx: RunContext,
     candidate: Candidate,
     *,
-    outcome: OutcomeScorer,
-    step: StepScorer,
+    outcome: OutcomeScorer | None,
+    step: StepScorer | None,
     reduce: StepReduce,
     branch: Branch,
 ) -> Candidate:
-    """The candidate with outcome and step scores and reward = outcome + reduced steps (MAgICoRe).
+    """The candidate with outcome and step scores and reward = outcome + reduced steps (MAgICoRe); a scorer that is left
+    out adds nothing.
 
     An unreadable one gets step scores ``(0,)``, as in the paper's code. A failed one is returned as it is; one whose
-    scorer failed has no reward, cannot be ranked, and its failure is reported. ``outcome.calls + step.calls`` calls."""
+    scorer failed has no reward, cannot be ranked, and its failure is reported. Calls: the scorers' ``calls_for``."""
     if candidate.status == "failed":
         return candidate
+    judged: float | None = None
+    steps: tuple[float, ...] = ()
     try:
-        judged = await outcome.score(ctx.task, candidate, site=Site(branch, outcome.name, f"{candidate.id}.outcome"))
-        steps: tuple[float, ...] = (0.0,)
-        if candidate.answer is not None:
-            steps = await step.score(ctx.task, candidate, site=Site(branch, step.name, f"{candidate.id}.steps"))
-    except (ModelError, BudgetExhausted) as error:
+        if outcome is not None:
+            site = Site(branch, outcome.name, f"{candidate.id}.outcome")
+            judged = await outcome.score(ctx.task, candidate, site=site)
+        if step is not None:
+            steps = (0.0,)
+            if candidate.answer is not None:
+                site = Site(branch, step.name, f"{candidate.id}.steps")
+                steps = await step.score(ctx.task, candidate, site=site)
+    except (ModelError, BudgetExhausted, ToolError) as error:
         ctx.report(failure_of(error, f"{branch.path or 'task'} score {candidate.id}"))
         return candidate
-    reward = judged + reduce_steps(steps, reduce)
+    reward = (judged or 0.0) + (reduce_steps(steps, reduce) if step is not None else 0.0)
     return candidate.model_copy(update={"outcome": judged, "step_scores": steps, "reward": reward})
 
 
@@ -46,21 +59,21 @@ async def score_all(
     ctx: RunContext,
     candidates: Sequence[Candidate],
     *,
-    outcome: OutcomeScorer,
-    step: StepScorer,
+    outcome: OutcomeScorer | None,
+    step: StepScorer | None,
     reduce: StepReduce,
     branch: Branch,
 ) -> tuple[Candidate, ...]:
-    """Every candidate scored, in order. Scorers that call a model run side by side, each on a sub-account: depth 1."""
-    each = outcome.calls + step.calls
-    if each == 0:
+    """Every candidate scored, in order. Scorers that call a model run side by side, each on a sub-account."""
+    each = [calls_for(item, outcome, step) for item in candidates]
+    if not any(each):
         return tuple(
             [
                 await score_candidate(ctx, item, outcome=outcome, step=step, reduce=reduce, branch=branch)
                 for item in candidates
             ]
         )
-    names = {f"score.{item.id}": each for item in candidates if item.status != "failed"}
+    names = {f"score.{item.id}": calls for item, calls in zip(candidates, each, strict=True) if calls}
     accounts = branch.account.split(names)
 
     async def one(item: Candidate) -> Candidate:
@@ -71,3 +84,39 @@ async def score_all(
     scored = await side_by_side([one(item) for item in candidates])
     branch.account.join(names)
     return tuple(scored)
+
+
+def calls_for(candidate: Candidate, outcome: OutcomeScorer | None, step: StepScorer | None) -> int:
+    """Model calls that scoring the candidate makes."""
+    if candidate.status == "failed":
+        return 0
+    steps = step.calls_for(candidate) if step is not None and candidate.answer is not None else 0
+    return steps + (outcome.calls_for(candidate) if outcome is not None else 0)
+
+
+async def rate(
+    ctx: RunContext,
+    candidates: Sequence[Candidate],
+    scorer: ChosenScorer,
+    *,
+    branch: Branch,
+    reduce: StepReduce = "min",
+) -> tuple[Candidate, ...]:
+    """Every candidate with ``reward`` = the scorer's figure in [0, 1], whatever kind of scorer it is; step scores are
+    reduced first. Failed candidates, unreadable ones of a group, and those whose scorer failed have none."""
+    around = scorer_context(ctx)
+    if scorer.kind == "outcome":
+        outcome = scorer.outcome(around)
+        return await score_all(ctx, candidates, outcome=outcome, step=None, reduce=reduce, branch=branch)
+    if scorer.kind == "step":
+        step = scorer.step(around)
+        return await score_all(ctx, candidates, outcome=None, step=step, reduce=reduce, branch=branch)
+    group = scorer.group(around)
+    judged = [item for item in candidates if item.status != "failed" and item.answer is not None]
+    try:
+        scores = await group.score(ctx.task, judged, site=Site(branch, group.name))
+    except (ModelError, BudgetExhausted, ToolError) as error:
+        ctx.report(failure_of(error, f"{branch.path or 'task'} {group.name}"))
+        return tuple(candidates)
+    found = {item.id: score for item, score in zip(judged, scores, strict=True)}
+    return tuple(item.model_copy(update={"reward": found.get(item.id)}) for item in candidates)

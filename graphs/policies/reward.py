@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-StepReduce = Literal["prod", "min", "geo_mean", "last"]
+StepReduce = Literal["prod", "min", "geo_mean", "last", "mean"]
 
 
 def reduce_steps(scores: Sequence[float], how: StepReduce = "prod") -> float:
     """Step scores to one figure in [0, 1]; 0 when there is no step (the paper scores an unreadable chain ``[0]``).
 
-    ``prod`` is the paper's; over many steps it falls towards 0, so ``min``, ``geo_mean`` and ``last`` are offered."""
+    ``prod`` is the paper's; over many steps it falls towards 0, so ``min``, ``mean``, ``geo_mean`` and ``last`` are
+    offered."""
     if not scores:
         return 0.0
     if how == "prod":
@@ -22,6 +23,8 @@ def reduce_steps(scores: Sequence[float], how: StepReduce = "prod") -> float:
         return min(scores)
     if how == "last":
         return scores[-1]
+    if how == "mean":
+        return math.fsum(scores) / len(scores)
     if min(scores) <= 0:
         return 0.0
     return min(1.0, math.exp(math.fsum(math.log(score) for score in scores) / len(scores)))

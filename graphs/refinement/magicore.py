@@ -36,7 +36,7 @@ from langgraph.types import Send
 from pydantic import Field, field_validator
 
 from phronesis.agents.client.profile import Capability
-from phronesis.agents.scorers.table import CALLS, NEEDS, OUTCOME, STEP, check_scorer, outcome_scorer, step_scorer
+from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
 from phronesis.agents.solver import Solver
 from phronesis.core.budget import Branch
 from phronesis.core.chat import Sampling
@@ -45,7 +45,7 @@ from phronesis.core.result import Candidate
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.cost import CostLaw, Observable
 from phronesis.graphs.nodes.attempts import alive, brief, draw, stop_reason, unify_answers
-from phronesis.graphs.nodes.scoring import score_all
+from phronesis.graphs.nodes.scoring import score_all, scorer_context
 from phronesis.graphs.policies.gate import CONFIDENT, GateDecision, decide
 from phronesis.graphs.policies.pool import top_k
 from phronesis.graphs.policies.reward import RewardStatistics, StepReduce, reduce_steps
@@ -90,19 +90,24 @@ class MagicoreKnobs(Knobs):
     @field_validator("outcome")
     @classmethod
     def _outcome(cls, value: str) -> str:
-        check_scorer(value, OUTCOME)
+        choose_scorer(value, kinds=("outcome",))
         return value
 
     @field_validator("steps")
     @classmethod
     def _steps(cls, value: str) -> str:
-        check_scorer(value, STEP)
+        choose_scorer(value, kinds=("step",))
         return value
 
     @property
+    def scorers(self) -> tuple[ChosenScorer, ChosenScorer]:
+        """(outcome scorer, step scorer)."""
+        return choose_scorer(self.outcome, kinds=("outcome",)), choose_scorer(self.steps, kinds=("step",))
+
+    @property
     def judged(self) -> int:
-        """J: model calls per scored chain."""
-        return CALLS.get(self.outcome, 0) + CALLS.get(self.steps, 0)
+        """J: model calls per scored chain, those per step apart."""
+        return sum(scorer.calls.attempt for scorer in self.scorers)
 
 
 def paper() -> MagicoreKnobs:
@@ -140,13 +145,14 @@ class Nodes:
     def __init__(self, knobs: MagicoreKnobs) -> None:
         self.knobs = knobs
         self.sampling = Sampling(temperature=knobs.temperature, top_p=knobs.top_p, max_tokens=knobs.max_tokens)
-        self.logprobs = int("logprobs" in NEEDS.get(knobs.outcome, ()))
+        self.outcome, self.steps = knobs.scorers
+        self.logprobs = int(self.outcome.logprobs)
         self.chain_graph = build_chain(
             sampling=self.sampling,
             review_sampling=replace(self.sampling, max_tokens=knobs.review_tokens),
             logprobs=self.logprobs,
-            outcome=knobs.outcome,
-            steps=knobs.steps,
+            outcome=self.outcome,
+            steps=self.steps,
             reduce=knobs.step_reduce,
         )
 
@@ -169,8 +175,8 @@ class Nodes:
         scored = await score_all(
             ctx,
             state["candidates"],
-            outcome=outcome_scorer(self.knobs.outcome, ctx.client_of),
-            step=step_scorer(self.knobs.steps, ctx.client_of),
+            outcome=self.outcome.outcome(scorer_context(ctx)),
+            step=self.steps.step(scorer_context(ctx)),
             reduce=self.knobs.step_reduce,
             branch=ctx.root,
         )
@@ -220,7 +226,7 @@ class Nodes:
             return {"verdict": "easy", "stop": stop_reason(ctx, chains, "converged" if done else "easy")}
         if done >= self.knobs.rounds:
             return {"verdict": "stop", "stop": stop_reason(ctx, chains, "rounds")}
-        need = 2 + self.knobs.judged
+        need = 2 + sum(scorer.calls.most for scorer in (self.outcome, self.steps))
         affordable = ctx.root.account.grant(need * len(chains)) // need
         if affordable == 0:
             return {"verdict": "stop", "stop": stop_reason(ctx, chains, "rounds")}
@@ -296,9 +302,10 @@ def judge_round(
 
 
 def family(ctx: RunContext, knobs: MagicoreKnobs) -> str:
-    """Which rewards may be compared: same model, scorers and answer format."""
-    parts = (ctx.model_of("solver"), knobs.outcome, knobs.steps, knobs.step_reduce, ctx.answers.format)
-    return "|".join(parts)
+    """Which rewards may be compared: same models, scorers and answer format."""
+    judges = sorted({role for scorer in knobs.scorers for role in scorer.roles})
+    models = (ctx.model_of(role) for role in ("solver", *judges))
+    return "|".join((*models, knobs.outcome, knobs.steps, knobs.step_reduce, ctx.answers.format))
 
 
 def _weight(candidate: Candidate) -> float:
@@ -317,28 +324,33 @@ def _branch(number: int, chain: Candidate) -> str:
 
 def cost(knobs: MagicoreKnobs) -> CostLaw:
     k, most = knobs.k, knobs.k * knobs.rounds
+    by_step = [scorer.calls for scorer in knobs.scorers if scorer.calls.step]
+    longest = sum(calls.step * calls.most_steps for calls in by_step)
+    judged = {
+        "S": Observable("steps judged, over all chains and rounds", 0, (k + most) * longest),
+        "D": Observable("steps of the longest chain of each round, summed", 0, (1 + knobs.rounds) * longest),
+    }
     return CostLaw(
-        calls="k + 2*P + J*(s + P)",
-        depth="1 + 2*R + J*(1 + R)",
+        calls="k + 2*P + J*(s + P)" + (" + S" if by_step else ""),
+        depth="1 + 2*R + J*(1 + R)" + (" + D" if by_step else ""),
         constants={"k": k, "J": knobs.judged},
         observables={
             "P": Observable("chains refined, over all rounds (k R when none is lost)", 0, most),
             "R": Observable("refinement rounds", 0, knobs.rounds),
             "s": Observable("samples that came out and were scored", 0, k),
+            **(judged if by_step else {}),
         },
     )
 
 
 def needs(knobs: MagicoreKnobs) -> Mapping[str, tuple[Capability, ...]]:
-    scoring = tuple(item for item in NEEDS.get(knobs.outcome, ()) if item == "logprobs")
+    scoring: tuple[Capability, ...] = ("logprobs",) if knobs.scorers[0].logprobs else ()
     roles: dict[str, tuple[Capability, ...]] = {
         "solver": ("prefill", *scoring),
         "reviewer": ("prefill",),
         "refiner": ("prefill", *scoring),
     }
-    if knobs.judged:
-        roles["judge"] = NEEDS["judge"]
-    return roles
+    return {**roles, **{role: found for scorer in knobs.scorers for role, found in scorer.roles.items()}}
 
 
 STRATEGY = Strategy(
@@ -350,4 +362,5 @@ STRATEGY = Strategy(
     cost=cost,
     supersteps=lambda knobs: 8 + 4 * knobs.rounds,
     needs=needs,
+    scorers=lambda knobs: (knobs.outcome, knobs.steps),
 )

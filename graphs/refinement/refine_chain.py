@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 
 from phronesis.agents.refiner import Refiner
 from phronesis.agents.reviewer import Reviewer
-from phronesis.agents.scorers.table import outcome_scorer, step_scorer
+from phronesis.agents.scorers.table import ChosenScorer
 from phronesis.agents.steps import annotate, without_scores
 from phronesis.core.budget import Branch
 from phronesis.core.chat import Completion, Sampling
@@ -20,7 +20,7 @@ from phronesis.core.result import Candidate
 from phronesis.core.site import Site
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.nodes.attempts import failure_of, to_candidate
-from phronesis.graphs.nodes.scoring import score_candidate
+from phronesis.graphs.nodes.scoring import score_candidate, scorer_context
 from phronesis.graphs.policies.reward import StepReduce
 
 
@@ -43,8 +43,8 @@ def build_chain(
     sampling: Sampling,
     review_sampling: Sampling,
     logprobs: int,
-    outcome: str,
-    steps: str,
+    outcome: ChosenScorer,
+    steps: ChosenScorer,
     reduce: StepReduce,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """START -> review -> refine -> score -> END; a failed review ends at once.
@@ -93,11 +93,12 @@ def build_chain(
 
     async def score(state: ChainState, runtime: Runtime[RunContext]) -> ChainState:
         ctx = runtime.context
+        around = scorer_context(ctx)
         scored = await score_candidate(
             ctx,
             state["revised"],
-            outcome=outcome_scorer(outcome, ctx.client_of),
-            step=step_scorer(steps, ctx.client_of),
+            outcome=outcome.outcome(around),
+            step=steps.step(around),
             reduce=reduce,
             branch=state["branch"],
         )

@@ -20,9 +20,14 @@ _EXPORTS = {
     "Recipe": "phronesis.graphs.recipe",
     "Result": "phronesis.core.result",
     "Task": "phronesis.core.task",
+    "replay": "phronesis.graphs.replay",
+    "replay_sync": "phronesis.graphs.replay",
 }
 
-__all__ = ["Budget", "Candidate", "Concept", "Memory", "Message", "PhronesisError", "Recipe", "Result", "Task"]
+__all__ = [
+    "Budget", "Candidate", "Concept", "Memory", "Message", "PhronesisError", "Recipe", "Result", "Task",
+    "replay", "replay_sync",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from phronesis.core.budget import Budget
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from phronesis.core.result import Candidate, Result
     from phronesis.core.task import Message, Task
     from phronesis.graphs.recipe import Recipe
+    from phronesis.graphs.replay import replay, replay_sync
     from phronesis.memory.session import Memory
 
 

@@ -19,8 +19,11 @@ from aiohttp import web
 
 from phronesis.core.chat import Alternative, Batch, ChatRequest, Completion, LabelProbabilities, TokenLogprobs, Usage
 from phronesis.core.errors import ModelError
+from phronesis.core.ports import Observer
+from phronesis.core.reward import RewardRequest, Rewards
 
 _TOKEN = re.compile(r"\s*\S+")
+_PROMPT_TOKEN = re.compile(r"\s*\S+|\s+$")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class FakeRequest:
 
     @property
     def text(self) -> str:
-        """Every message, joined."""
+        """Every message, joined; or the plain text of a request without messages."""
+        if "messages" not in self.body:
+            return str(self.body.get("prompt") or self.body.get("input") or "")
         return "\n".join(message["content"] for message in self.messages)
 
     @property
@@ -70,6 +75,10 @@ class FakeRequest:
 
 
 Replier = Callable[[FakeRequest, int], str | FakeReply]
+Pooler = Callable[[FakeRequest], Any]
+"""What a pooling server puts under ``data``: a row of numbers, or a list of rows."""
+Continuer = Callable[[Sequence[str]], Mapping[str, float] | None]
+"""The likeliest tokens behind a prompt's first tokens and their log-probabilities; None = one filler."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,11 @@ def _pieces(text: str, limit: int) -> tuple[list[str], bool]:
     return tokens[:limit], len(tokens) > limit
 
 
+def _until(text: str, stops: Sequence[str]) -> str:
+    """The text before the first of the stops."""
+    return text[: min([at for stop in stops if (at := text.find(stop)) >= 0], default=len(text))]
+
+
 class FakeServer:
     """An OpenAI-compatible server on loopback, in a thread of its own. Use it as a context manager."""
 
@@ -116,7 +130,16 @@ class FakeServer:
         structured: bool = True,
         prefill: str = "continue",
         max_n: int = 128,
+        greedy_n: bool = True,
+        capacity: int | None = None,
+        opens_thinking: bool = False,
+        stream_usage: bool = True,
+        pace: float = 0.0,
         context_length: int = 32768,
+        fingerprint: str | None = None,
+        pool: Pooler | None = None,
+        prompt_logprobs: str = "vllm",
+        continuer: Continuer = lambda tokens: None,
         port: int = 0,
     ) -> None:
         """``faults``: one per request in order (None = none), or a function of request and request number from 0.
@@ -129,17 +152,35 @@ class FakeServer:
         self.structured = structured
         self.prefill = prefill
         self.max_n = max_n
+        self.greedy_n = greedy_n
+        """False: n > 1 at temperature 0 is refused, as vLLM does."""
+        self.capacity = capacity
+        """Requests in flight above which one is answered 429; None = any number."""
+        self.opens_thinking = opens_thinking
+        """The chat template ends with ``<think>``; the replies have to begin inside the thinking themselves."""
+        self.stream_usage = stream_usage
+        """False: ``stream_options`` are refused."""
+        self.pace = pace
+        """Seconds between the pieces of a stream."""
         self.context_length = context_length
+        self.fingerprint = fingerprint
+        """``system_fingerprint`` of replies."""
+        self.pool = pool
+        """Makes it a pooling server: /pooling and /classify answer, nothing else that a model is asked for does."""
+        self.prompt_logprobs = prompt_logprobs
+        """How /v1/completions reports a prompt's log-probabilities: ``vllm``, ``echo`` or ``no``."""
+        self.continuer = continuer
         self.calls = 0
-        """Completions sent, probes apart."""
+        """Completions and pooled conversations sent, probes apart."""
         self.requests = 0
-        """Chat requests received, failed ones too, probes apart."""
+        """Model requests received, failed ones too, probes apart."""
         self.probes = 0
         self.cancelled = 0
         """Requests whose client went away before the reply."""
         self.peak = 0
         """Most requests in flight at once."""
         self.seen: list[FakeRequest] = []
+        self._clients: set[Any] = set()
         self._in_flight = 0
         self._port = port
         self._started = threading.Event()
@@ -150,6 +191,11 @@ class FakeServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def connections(self) -> int:
+        """Connections that model requests came over, probes apart."""
+        return len(self._clients)
 
     def __enter__(self) -> FakeServer:
         self._started.clear()
@@ -175,7 +221,11 @@ class FakeServer:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/pooling", self._pool)
+        app.router.add_post("/classify", self._pool)
         app.router.add_post("/tokenize", self._tokenize)
+        app.router.add_post("/apply-template", self._template)
         app.router.add_get("/health", self._health)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
@@ -197,14 +247,37 @@ class FakeServer:
         body = orjson.loads(await request.read())
         return web.json_response({"count": len(_TOKEN.findall(body.get("prompt") or body.get("content") or ""))})
 
+    async def _template(self, request: web.Request) -> web.Response:
+        asked = FakeRequest(orjson.loads(await request.read()))
+        return web.json_response({"prompt": f"{asked.text}\nassistant:" + ("<think>\n" if self.opens_thinking else "")})
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, self._payload, offered=self.pool is None)
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, self._completion, offered=self.pool is None)
+
+    async def _pool(self, request: web.Request) -> web.StreamResponse:
+        field = "data" if request.path == "/pooling" else "probs"
+        return await self._answer(request, lambda asked, _: self._pooled(asked, field), offered=self.pool is not None)
+
+    async def _answer(
+        self, request: web.Request, payload_of: Callable[[FakeRequest, Replier], dict[str, Any]], *, offered: bool
+    ) -> web.StreamResponse:
+        if not offered:
+            self.probes += 1 if request.headers.get("X-Phronesis-Probe") else 0
+            return web.json_response({"detail": "Not Found"}, status=404)
         asked = FakeRequest(orjson.loads(await request.read()))
         refusal = self._refuse(asked)
         if request.headers.get("X-Phronesis-Probe"):
             self.probes += 1
-            return refusal or web.json_response(self._payload(asked, self._probe_reply))
+            return refusal or web.json_response(payload_of(asked, self._probe_reply))
         number, self.requests = self.requests, self.requests + 1
         self.seen.append(asked)
+        assert request.transport is not None
+        self._clients.add(request.transport.get_extra_info("peername"))
+        if self.capacity is not None and self._in_flight >= self.capacity:
+            return _error(429, f"more than {self.capacity} requests in flight")
         self._in_flight += 1
         self.peak = max(self.peak, self._in_flight)
         try:
@@ -214,12 +287,14 @@ class FakeServer:
             fault = self._faults(asked, number) if callable(self._faults) else next(self._faults, None)
             if refusal is not None:
                 return refusal
-            if fault is not None:
+            if fault is not None and not (fault.drop and asked.body.get("stream")):
                 return await self._fail(request, fault)
-            payload = self._payload(asked, self.reply)
-            self.calls += len(payload["choices"])
+            payload = payload_of(asked, self.reply)
+            if fault is not None:
+                return await self._stream(request, asked, payload, half=True)
+            self.calls += len(payload.get("choices", payload.get("data", ())))
             if asked.body.get("stream"):
-                return await self._stream(request, payload)
+                return await self._stream(request, asked, payload)
             return web.Response(body=orjson.dumps(payload), content_type="application/json")
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -231,6 +306,10 @@ class FakeServer:
         n = int(asked.body.get("n") or 1)
         if n > self.max_n:
             return _error(400, f"n = {n} is more than {self.max_n}")
+        if n > 1 and not self.greedy_n and not asked.body.get("temperature"):
+            return _error(400, "n must be 1 at temperature 0")
+        if asked.body.get("stream_options") and not self.stream_usage:
+            return _error(400, "stream_options are not supported")
         if asked.body.get("logprobs") and not self.logprobs:
             return _error(400, "logprobs are not supported")
         length = len(_TOKEN.findall(asked.text))
@@ -251,13 +330,23 @@ class FakeServer:
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         return _error(fault.status, fault.message, headers)
 
-    async def _stream(self, request: web.Request, payload: Mapping[str, Any]) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, asked: FakeRequest, payload: Mapping[str, Any], *, half: bool = False
+    ) -> web.StreamResponse:
+        """``half``: the connection is closed in the middle of the text."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for piece in _TOKEN.findall(payload["choices"][0]["message"]["content"]):
-            chunk = {"choices": [{"index": 0, "delta": {"content": piece}}]}
+        chunks = _chunks(payload["choices"][0])
+        usage = (asked.body.get("stream_options") or {}).get("include_usage")
+        chunks += [{"choices": [], "usage": payload["usage"]}] if usage else []
+        for chunk in chunks[: len(chunks) // 2] if half else chunks:
             await response.write(b"data: " + orjson.dumps(chunk) + b"\n\n")
-        await response.write(b"data: [DONE]\n\n")
+            await asyncio.sleep(self.pace)
+        if half:
+            assert request.transport is not None
+            request.transport.close()
+        else:
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     def _probe_reply(self, asked: FakeRequest, _: int) -> str:
@@ -269,12 +358,14 @@ class FakeServer:
 
     def _payload(self, asked: FakeRequest, replier: Replier) -> dict[str, Any]:
         choices = []
-        generated = 0
+        generated = thought = 0
         for index in range(int(asked.body.get("n") or 1)):
             made = replier(asked, index)
             reply = FakeReply(made) if isinstance(made, str) else made
-            tokens, cut = _pieces(reply.text, int(asked.body.get("max_tokens") or 4096))
-            text = "".join(tokens) if cut else reply.text
+            said = _until(reply.text, asked.body.get("stop") or ())
+            tokens, cut = _pieces(said, int(asked.body.get("max_tokens") or 4096))
+            text = "".join(tokens) if cut else said
+            thought += len(_TOKEN.findall(reply.reasoning))
             generated += len(tokens)
             if self.prefill == "echo":
                 text = asked.prefill + text
@@ -288,8 +379,49 @@ class FakeServer:
                 choice["logprobs"] = {"content": _fake_logprobs(tokens, reply, alternatives)}
             choices.append(choice)
         prompt = len(_TOKEN.findall(asked.text))
-        usage = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
-        return {"id": "fake", "object": "chat.completion", "model": self.model, "choices": choices, "usage": usage}
+        generated += thought
+        usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": generated}
+        usage["total_tokens"] = prompt + generated
+        if thought:
+            usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+        extra = {"system_fingerprint": self.fingerprint} if self.fingerprint else {}
+        head = {"id": "fake", "object": "chat.completion", "model": self.model}
+        return {**head, "choices": choices, "usage": usage, **extra}
+
+    def _pooled(self, asked: FakeRequest, field: str) -> dict[str, Any]:
+        assert self.pool is not None
+        prompt = len(_TOKEN.findall(asked.text))
+        item = {"index": 0, field: self.pool(asked)}
+        usage = {"prompt_tokens": prompt, "total_tokens": prompt}
+        return {"id": "fake", "object": "list", "model": self.model, "data": [item], "usage": usage}
+
+    def _completion(self, asked: FakeRequest, _: Replier) -> dict[str, Any]:
+        """One token behind the prompt, and the prompt's log-probabilities in the server's dialect if they are asked for."""
+        tokens = _PROMPT_TOKEN.findall(asked.text)
+        tops = [self.continuer(tokens[:at]) or {"~": -0.5} for at in range(len(tokens))]
+        rows = [{token: top.get(token, -9.5), **top} for token, top in zip(tokens, tops, strict=True)]
+        choice: dict[str, Any] = {"index": 0, "text": "\n", "finish_reason": "length"}
+        if self.prompt_logprobs == "vllm" and asked.body.get("prompt_logprobs"):
+            ids = {text: str(number) for number, text in enumerate(sorted({text for row in rows for text in row}))}
+            found = [{ids[text]: {"logprob": p, "decoded_token": text} for text, p in row.items()} for row in rows]
+            choice["prompt_logprobs"] = [None, *found[1:]]
+        if self.prompt_logprobs == "echo" and asked.body.get("echo"):
+            choice["logprobs"] = {"tokens": [*tokens, "\n"], "top_logprobs": [None, *rows[1:], {"\n": -0.1}]}
+        usage = {"prompt_tokens": len(tokens), "completion_tokens": 1, "total_tokens": len(tokens) + 1}
+        return {"id": "fake", "object": "text_completion", "model": self.model, "choices": [choice], "usage": usage}
+
+
+def _chunks(choice: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A choice as a stream brings it: thinking, text with the log-probabilities beside it, the reason it ended."""
+    message = choice["message"]
+    rows = list((choice.get("logprobs") or {}).get("content") or ())
+    made: list[dict[str, Any]] = [{"delta": {"role": "assistant", "content": ""}}]
+    made += [{"delta": {"reasoning": piece}} for piece in _TOKEN.findall(message.get("reasoning", ""))]
+    for piece in _TOKEN.findall(message["content"]):
+        row = {"logprobs": {"content": [rows.pop(0)]}} if rows else {}
+        made.append({"delta": {"content": piece}, **row})
+    made.append({"delta": {}, "finish_reason": choice["finish_reason"]})
+    return [{"choices": [{"index": 0, **item}]} for item in made]
 
 
 def _fake_logprobs(tokens: Sequence[str], reply: FakeReply, alternatives: int) -> list[dict[str, Any]]:
@@ -315,11 +447,15 @@ class ScriptedClient:
     """A queue is used up in order and must be long enough; a function is asked each time."""
     labels: Mapping[str, float] = field(default_factory=dict)
     """What ``label_probabilities`` returns, restricted to the labels asked for; missing ones share what is left."""
+    rewards: Callable[[RewardRequest], Rewards] = lambda request: ((0.0,) * request.width,) * max(1, request.rows)
+    """What ``reward`` returns."""
     model: str = "scripted"
     per_request: int = 128
     """Choices per request."""
     requests: list[ChatRequest] = field(default_factory=list)
     """Every request so far."""
+    reward_requests: list[RewardRequest] = field(default_factory=list)
+    """Every request for rewards so far."""
     _at: int = 0
 
     async def chunks(self, n: int, request: ChatRequest) -> tuple[int, ...]:
@@ -351,6 +487,13 @@ class ScriptedClient:
         usage = Usage(calls=n, requests=1, prompt_tokens=prompt, completion_tokens=generated)
         return Batch(completions=tuple(completions), usage=usage)
 
+    async def complete_streamed(self, request: ChatRequest, observer: Observer) -> Batch:
+        observer.restart()
+        batch = await self.complete(request, 1)
+        for piece in _TOKEN.findall(batch.completions[0].text):
+            observer.piece(piece, thinking=False)
+        return batch
+
     def _next(self, request: ChatRequest, index: int) -> str | FakeReply | ModelError:
         if callable(self.script):
             return self.script(request, index)
@@ -367,6 +510,10 @@ class ScriptedClient:
         rest = (1.0 - sum(known.values())) / max(1, len(labels) - len(known))
         found = LabelProbabilities(probabilities={label: known.get(label, rest) for label in labels})
         return found, Batch(completions=(), usage=Usage(calls=1, requests=1, prompt_tokens=1, completion_tokens=1))
+
+    async def reward(self, request: RewardRequest) -> tuple[Rewards, Batch]:
+        self.reward_requests.append(request)
+        return self.rewards(request), Batch(completions=(), usage=Usage(calls=1, requests=1, prompt_tokens=1))
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str]:
         for piece in _TOKEN.findall((await self.complete(request, 1)).completions[0].text):

@@ -130,6 +130,16 @@ def test_seeds_are_kept_from_servers_they_can_kill() -> None:
         assert "seed" not in server.seen[0].body
 
 
+def test_a_server_that_says_it_is_vllm_on_a_cpu_gets_no_seed_unless_the_settings_insist() -> None:
+    with FakeServer(fingerprint="vllm-cpu-0.28.0") as server:
+        complete(server, asked(seed=7))
+        complete(server, asked(seed=7), send_seed=True)
+        assert ["seed" in request.body for request in server.seen] == [False, True]
+    with FakeServer(fingerprint="vllm-0.28.0-0a1b2c3d") as server:
+        complete(server, asked(seed=7))
+        assert server.seen[0].body["seed"] == 7
+
+
 def test_logprobs_as_many_as_wanted() -> None:
     reply = FakeReply("two words", logprob=-0.5, top={"two": -0.5, "one": -1.5, "three": -2.5})
     with FakeServer(lambda request, index: reply) as server:

@@ -19,7 +19,7 @@ def project(folder: Path, text: str) -> Path:
 def test_defaults(tmp_path: Path) -> None:
     found = load_settings({}, folder=tmp_path)
     assert found.base_url is None and found.api_key is None and found.model is None
-    assert found.embedder == DEFAULT_EMBEDDER and found.send_seed and found.retries == 4
+    assert found.embedder == DEFAULT_EMBEDDER and found.send_seed is None and found.retries == 4
     assert found.home.name == "phronesis"
 
 

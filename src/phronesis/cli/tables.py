@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from phronesis.cli.plain import plain
+from phronesis.cli.tally import Tally
 from phronesis.cli.values import BadLine
 from phronesis.core.result import Candidate, Result
 
@@ -32,13 +34,13 @@ def candidate_table(candidates: Sequence[Candidate], chosen: str | None = None) 
         state = f"{state} (cut off)" if item.cut_off else state
         table.add_row(
             Text(item.id, style="bold" if item.id == chosen else ""),
-            Text(item.answer or ""),
+            Text(plain(item.answer or "", 80)),
             _figure(item.reward),
             _figure(item.outcome),
             str(len(item.steps)),
             str(item.tokens),
             Text(" ".join(item.parents)),
-            Text(state),
+            Text(plain(state, 200)),
         )
     return table
 
@@ -47,7 +49,9 @@ def show_result(result: Result) -> None:
     """Answer, cost, candidates, memory, failures."""
     out = console()
     out.print(
-        Text.assemble(("answer  ", "dim"), (result.answer or "none", "bold green" if result.answer else "bold red"))
+        Text.assemble(
+            ("answer  ", "dim"), (plain(result.answer or "none"), "bold green" if result.answer else "bold red")
+        )
     )
     used = result.usage
     out.print(
@@ -62,9 +66,11 @@ def show_result(result: Result) -> None:
     for line in memory_lines(result):
         out.print(Text(line))
     for note in result.degraded:
-        out.print(Text(f"degraded: {note}", style="yellow"))
+        out.print(Text(f"degraded: {plain(note)}", style="yellow"))
     for failure in result.failures:
-        out.print(Text(f"failed: {failure.where}: {failure.message}", style="red"))
+        out.print(Text(f"failed: {plain(f'{failure.where}: {failure.message}')}", style="red"))
+    if result.replayed_from:
+        out.print(Text(f"replayed from {result.replayed_from}: the figures are what it would have cost", style="dim"))
     out.print(Text(f"run {result.run_id} (phronesis runs show {result.run_id})", style="dim"))
 
 
@@ -73,18 +79,39 @@ def memory_lines(result: Result) -> list[str]:
     if result.memory is None:
         return []
     lines = [
-        f"recalled {item.id} ({item.score:.2f}{'' if item.rendered else ', no room'}): {item.text}"
+        f"recalled {item.id} ({item.score:.2f}{'' if item.rendered else ', no room'}): {plain(item.text)}"
         for item in result.memory.recalled
     ]
     for item in result.memory.written:
         name = f" {item.id}" if item.id else ""
-        said = f": when {item.situation}: {item.suggestion}" if item.suggestion else ""
+        said = f": {plain(f'when {item.situation}: {item.suggestion}')}" if item.suggestion else ""
         lines.append(f"memory {item.outcome}{name} ({item.reason}){said}")
     return lines
 
 
-def show_answers(results: Sequence[Result], bad: Sequence[BadLine] = ()) -> None:
-    """The answer table of several tasks, what they spent, what was learned."""
+def show_answers(tally: Tally, bad: Sequence[BadLine] = ()) -> None:
+    """The answer table of several tasks, while they are few; what they spent, what was learned, which ones failed."""
+    out = console()
+    if tally.results is None:
+        for line in tally.failures:
+            out.print(Text(plain(line, 300), style="red"))
+        if tally.failed > len(tally.failures):
+            out.print(Text(f"... and {tally.failed - len(tally.failures)} more failed", style="red"))
+    else:
+        _answer_table(tally.results)
+    used = tally.usage
+    out.print(
+        Text(
+            f"{tally.tasks} tasks, {tally.failed} failed, {len(bad)} bad lines · {used.calls} calls · "
+            f"{used.prompt_tokens} prompt + {used.completion_tokens} generated tokens",
+            style="dim",
+        )
+    )
+    if tally.run_id:
+        out.print(Text(f"run {tally.run_id} (phronesis runs show {tally.run_id})", style="dim"))
+
+
+def _answer_table(results: Sequence[Result]) -> None:
     out = console()
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for column in ("task", "answer", "stopped", "candidates", "unparsable", "calls", "tokens", "depth", "seconds"):
@@ -92,8 +119,8 @@ def show_answers(results: Sequence[Result], bad: Sequence[BadLine] = ()) -> None
     for result in results:
         used = result.usage
         table.add_row(
-            Text(result.task_id),
-            Text(result.answer or "none", style="bold green" if result.answer else "bold red"),
+            Text(plain(result.task_id, 60)),
+            Text(plain(result.answer or "none", 80), style="bold green" if result.answer else "bold red"),
             Text(result.stop_reason),
             str(len(result.candidates)),
             str(result.unparsable),
@@ -104,22 +131,10 @@ def show_answers(results: Sequence[Result], bad: Sequence[BadLine] = ()) -> None
         )
     out.print(table)
     for result in results:
+        name = plain(result.task_id, 60)
         for line in memory_lines(result):
-            out.print(Text(f"[{result.task_id}] {line}"))
+            out.print(Text(f"[{name}] {line}"))
         for note in result.degraded:
-            out.print(Text(f"[{result.task_id}] degraded: {note}", style="yellow"))
+            out.print(Text(f"[{name}] degraded: {plain(note)}", style="yellow"))
         for failure in result.failures:
-            out.print(Text(f"[{result.task_id}] failed: {failure.where}: {failure.message}", style="red"))
-    calls = sum(result.usage.calls for result in results)
-    prompt = sum(result.usage.prompt_tokens for result in results)
-    generated = sum(result.usage.completion_tokens for result in results)
-    failed = sum(result.status == "failed" for result in results)
-    out.print(
-        Text(
-            f"{len(results)} tasks, {failed} failed, {len(bad)} bad lines · {calls} calls · "
-            f"{prompt} prompt + {generated} generated tokens",
-            style="dim",
-        )
-    )
-    if results:
-        out.print(Text(f"run {results[0].run_id} (phronesis runs show {results[0].run_id})", style="dim"))
+            out.print(Text(f"[{name}] failed: {plain(f'{failure.where}: {failure.message}')}", style="red"))

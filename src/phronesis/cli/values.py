@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,20 +52,24 @@ class BadLine:
     reason: str
 
 
-def read_tasks(path: Path) -> tuple[list[Task], list[BadLine]]:
-    """Tasks and bad lines of a JSONL file, in order. A line holds ``question`` or ``messages``, and may hold ``id``,
-    ``context`` and ``answer_format``; other fields, gold answers above all, are never read.
+STANDARD_INPUT = Path("-")
 
-    Raises ConfigurationError when the file cannot be read."""
+
+def read_tasks(path: Path) -> tuple[list[Task], list[BadLine]]:
+    """Tasks and bad lines of a JSONL file, in order; ``-`` is standard input. A line holds ``question`` or ``messages``,
+    and may hold ``id``, ``context`` and ``answer_format``; other fields, gold answers above all, are never read.
+
+    Empty lines at the end are no lines. Raises ConfigurationError when the file cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        whole = sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
+    except OSError as error:
         raise ConfigurationError(f"cannot read the data set {str(path)!r}: {error}", mend="check the path") from None
     tasks: list[Task] = []
     bad: list[BadLine] = []
     seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(whole.removeprefix(codecs.BOM_UTF8).rstrip().split(b"\n"), start=1):
         if not line.strip():
+            bad.append(BadLine(number, "the line is empty"))
             continue
         try:
             task = _task(orjson.loads(line), number)
@@ -71,8 +77,7 @@ def read_tasks(path: Path) -> tuple[list[Task], list[BadLine]]:
             bad.append(BadLine(number, f"not JSON: {error}"))
             continue
         except (ValidationError, ValueError, TypeError) as error:
-            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            bad.append(BadLine(number, first))
+            bad.append(BadLine(number, _reason(error)))
             continue
         if task.id in seen:
             bad.append(BadLine(number, f"the id {task.id!r} stands on an earlier line too"))
@@ -85,8 +90,19 @@ def read_tasks(path: Path) -> tuple[list[Task], list[BadLine]]:
 def _task(item: Any, number: int) -> Task:
     if not isinstance(item, dict):
         raise ValueError("not an object")
-    asked = item.get("messages", item.get("question"))
+    asked = item.get("messages") or item.get("question")
     if not asked:
         raise ValueError("neither 'question' nor 'messages', or they are empty")
+    name = item.get("id")
+    if not (name is None or isinstance(name, (str, int))):
+        raise ValueError(f"id = {name!r} is neither text nor a number")
     fields = {name: item[name] for name in ("context", "answer_format") if item.get(name) is not None}
-    return Task(id=str(item.get("id", f"line{number}")), messages=asked, **fields)
+    return Task(id=f"line{number}" if name in (None, "") else str(name), messages=asked, **fields)
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

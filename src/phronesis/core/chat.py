@@ -32,6 +32,15 @@ class Sampling:
     """Longest reply, in tokens."""
     min_tokens: int | None = None
     """Shortest reply; sent to servers that know the field (vLLM)."""
+    thinking: bool | None = None
+    """Whether the model thinks before it answers; None = as its chat template has it."""
+    thinking_tokens: int | None = None
+    """Most tokens of thinking, out of ``max_tokens``; None = no limit of its own."""
+
+    @property
+    def thinking_limit(self) -> int | None:
+        """The limit that holds: none where thinking is off."""
+        return None if self.thinking is False else self.thinking_tokens
 
     def to_json(self) -> dict[str, float | int]:
         values = ((name, getattr(self, name)) for name in self.__slots__)
@@ -53,6 +62,11 @@ class ChatRequest:
     """JSON schema the reply has to follow."""
     logprobs: int = 0
     """How many alternatives per token are wanted; 0 = none, 1 = the chosen token only."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens a choice may take."""
+        return self.sampling.max_tokens
 
     def to_json(self) -> dict[str, Any]:
         """The request as the journal writes it."""
@@ -120,6 +134,8 @@ class Usage:
     """Generated tokens over all choices."""
     cached_tokens: int = 0
     """Prompt tokens the server took from its cache."""
+    reasoning_tokens: int = 0
+    """Generated tokens that were thinking, where they can be told apart."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -129,6 +145,7 @@ class Usage:
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
 
     @property
@@ -153,7 +170,7 @@ class Completion:
     finish: FinishReason = "stop"
     """``length`` = cut off by max_tokens or the context."""
     reasoning: str = ""
-    """Thinking text that the server reports apart from the answer."""
+    """Thinking text, apart from the answer; a reply that ends inside it has no text."""
     logprobs: TokenLogprobs | None = None
     tokens: int = 0
     """Generated tokens of this choice."""

@@ -7,13 +7,15 @@ answers a question it was not asked.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
+from phronesis.core.bank import Bank
 from phronesis.core.chat import request_hash
-from phronesis.core.errors import PhronesisError, ReplayDiverged, ToolError, revive
-from phronesis.core.journal import Event, EventType, Journal
+from phronesis.core.errors import ConceptStoreError, PhronesisError, ReplayDiverged, ToolError, revive
+from phronesis.core.events import Event, EventType
+from phronesis.core.journal import Journal
 
 T = TypeVar("T")
 EffectType = Literal["call", "effect", "recall", "write"]
@@ -23,26 +25,47 @@ _EFFECTS: frozenset[str] = frozenset({"call", "effect", "recall", "write"})
 class Effects:
     """The effects of one task."""
 
-    def __init__(self, journal: Journal, task: str, *, elapsed: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        task: str,
+        *,
+        elapsed: Callable[[], float] = lambda: 0.0,
+        bank: Bank | None = None,
+    ) -> None:
+        """``bank``: the recording a replay draws from. What it serves is journalled here and then found as on resume."""
         self._journal = journal
         self._task = task
         self._elapsed = elapsed
         self._recorded: dict[str, Event] = {}
         self._intents: set[str] = set()
         self._used: set[str] = set()
-        self._spans: dict[str, list[tuple[int, int]]] = {}
+        self._spans: dict[str, set[tuple[int, int]]] = {}
+        self._before_retry: set[str] = set()
+        self.bank = bank
         self.seconds_before = 0.0
-        for event in journal.recovered:
-            if event.task != task:
-                continue
-            self.seconds_before = max(self.seconds_before, event.elapsed)
-            if event.type == "intent":
-                self._intents.add(event.key)
-            elif event.type in _EFFECTS or event.type in ("failure", "budget"):
-                self._recorded[event.key] = event
-                if "first" in event.data:
-                    span = (int(event.data["first"]), int(event.data["count"]))
-                    self._spans.setdefault(event.key.rpartition("[")[0], []).append(span)
+        for event in journal.recorded.of(task):
+            self._recover(event)
+
+    def _recover(self, event: Event) -> None:
+        self.seconds_before = max(self.seconds_before, event.elapsed)
+        if event.type == "intent":
+            self._intents.add(event.key)
+        elif event.type == "retry":
+            self._before_retry = set(self._recorded)
+            self.seconds_before = 0.0
+        elif event.type in _EFFECTS or event.type in ("failure", "budget"):
+            self._before_retry.discard(event.key)
+            self._take_in(event)
+            if self.bank is not None and "drawn" in event.data:
+                site, index = event.data["drawn"]
+                self.bank.mark(site, index, int(event.data["count"]))
+
+    def _take_in(self, event: Event) -> None:
+        self._recorded[event.key] = event
+        if "first" in event.data:
+            span = (int(event.data["first"]), int(event.data["count"]))
+            self._spans.setdefault(event.key.rpartition("[")[0], set()).add(span)
 
     def watch(self, elapsed: Callable[[], float]) -> None:
         """Sets the clock whose reading goes beside each event."""
@@ -52,9 +75,17 @@ class Effects:
         """(first, count) of the chunks of a sampled call that earlier sessions journalled, in index order."""
         return sorted(self._spans.get(base, ()))
 
-    def has(self, key: str) -> bool:
-        """Whether a value or a failure is journalled under the key."""
-        return key in self._recorded
+    def begun(self, bases: Sequence[str]) -> list[str]:
+        """Those of the sampled calls of which earlier sessions journalled something, in the order they did."""
+        return [base for base in self._spans if base in bases]
+
+    def has(self, key: str, request: Any = None) -> bool:
+        """Whether a value or a failure is journalled under the key. What was recorded before a retry counts for the same
+        request only; elsewhere another request diverges."""
+        event = self._recorded.get(key)
+        if event is not None and request is not None and key in self._before_retry:
+            return bool(event.data["hash"] == request_hash(request))
+        return event is not None
 
     def recorded_error(self, key: str) -> PhronesisError:
         """The journalled failure under the key."""
@@ -63,6 +94,37 @@ class Effects:
     def record_error(self, key: str, error: PhronesisError) -> None:
         """Journals a denial or failure that no request stands behind."""
         self._append("budget" if "limit" in error.details else "failure", key, {"error": error.to_json()})
+
+    def bring_denial(self, key: str) -> None:
+        """Takes a denial over from the bank."""
+        event = None if self.bank is None or self.has(key) else self.bank.denial(key)
+        if event is not None:
+            self._append("budget", key, {"error": event.data["error"], "replayed": True})
+
+    def bring(self, key: str, request: Any, *, type: EffectType, note: Mapping[str, Any] | None = None) -> None:
+        """Takes a value or failure over from the bank, unless the journal has one."""
+        role = str((note or {}).get("role", ""))
+        event = None if self.bank is None or self.has(key) else self.bank.value(key, role, type, request)
+        if event is not None:
+            said = {name: event.data[name] for name in ("value", "error") if name in event.data}
+            heading = {**(note or {}), "hash": request_hash(request), "request": request}
+            self._append(event.type, key, {**heading, **said, "replayed": True})
+
+    def bring_samples(
+        self, site: str, role: str, request: Mapping[str, Any], n: int, seed: Callable[[int], int]
+    ) -> None:
+        """Takes what there is of n samples over from the bank, where the journal has gaps.
+
+        ``seed``: the seed this run would have sent with an exchange that begins with the sample of that index."""
+        if self.bank is None:
+            return
+        for first, count in gaps(self.spans(site), n):
+            for drawn in self.bank.draw(site, role, request, first, count):
+                seeded = {**request, "seed": seed(drawn.first)}
+                heading = {"role": role, "first": drawn.first, "count": drawn.count}
+                heading |= {"hash": request_hash(seeded), "request": seeded, "drawn": list(drawn.source)}
+                key = chunk_key(site, drawn.first, drawn.count)
+                self._append(drawn.type, key, {**heading, **drawn.data, "replayed": True})
 
     async def effect(
         self,
@@ -83,12 +145,15 @@ class Effects:
         Raises ReplayDiverged when the journal holds another request under the key."""
         assert key not in self._used, f"two effects of one run share the key {key!r}"
         self._used.add(key)
-        event = self._recorded.get(key)
+        if "first" not in (note or {}):
+            self.bring(key, request, type=type, note=note)
+        event = self._recorded[key] if self.has(key, request) else None
         if event is not None:
             self._same_request(key, event, request)
             if event.type in ("failure", "budget"):
                 raise revive(event.data["error"])
             return decode(event.data["value"])
+        self._may_be_made(key, type, impure=impure)
         if impure:
             if key in self._intents:
                 raise ToolError(
@@ -107,6 +172,13 @@ class Effects:
         self._append(type, key, {**heading, "value": encode(value)})
         return value
 
+    def _may_be_made(self, key: str, type: EffectType, *, impure: bool) -> None:
+        """A replay changes nothing outside its own run."""
+        if self.bank is not None and type == "write":
+            raise ConceptStoreError(f"a replay writes no memory: {key!r} is left out")
+        if self.bank is not None and impure:
+            raise ToolError(f"the recording has no result of {key!r}, and a replay does not run it", mend="start a run")
+
     def note(self, type: EventType, key: str, data: Mapping[str, Any]) -> None:
         """Journals something that follows from effects: a decision, a score, a vote."""
         self._journal.note(Event(type, self._task, key, data, self._elapsed()))
@@ -115,7 +187,8 @@ class Effects:
         event = Event(type, self._task, key, data, self._elapsed())
         self._journal.append(event)
         if type != "intent":
-            self._recorded[key] = event
+            self._before_retry.discard(key)
+            self._take_in(event)
 
     def _same_request(self, key: str, event: Event, request: Any) -> None:
         if "request" not in event.data:
@@ -127,6 +200,16 @@ class Effects:
             f"the journal holds another request under {key!r}: {where}",
             mend="the recipe, the prompts or the version changed since the run; start a new run",
         )
+
+
+def gaps(spans: Sequence[tuple[int, int]], n: int) -> list[tuple[int, int]]:
+    """(first, count) of what the spans, which are in order and apart, leave out of 0 .. n - 1."""
+    found, at = [], 0
+    for first, count in [*spans, (n, 0)]:
+        if first > at:
+            found.append((at, min(first, n) - at))
+        at = max(at, first + count)
+    return [(first, count) for first, count in found if count > 0]
 
 
 def chunk_key(base: str, first: int, count: int) -> str:

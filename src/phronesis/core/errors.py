@@ -16,7 +16,8 @@ PhronesisError
 │   │   └── TimedOut              no reply within the time of a call
 │   ├── ContextOverflow           prompt and reply do not fit the model's context
 │   ├── MalformedReply            not what was asked for, after repair and one re-ask
-│   └── Refused                   any other 4xx
+│   ├── Refused                   any other 4xx
+│   └── NotRecorded               a replay lacks this reply and may not ask for it
 ├── BudgetExhausted               a limit was reached; strategies turn it into "best so far"
 ├── ReplayDiverged                the journal holds another request under this key
 ├── RunLocked                     another process works on this run
@@ -117,6 +118,10 @@ class MalformedReply(ModelError):
 
 class Refused(ModelError):
     pass
+
+
+class NotRecorded(ModelError):
+    """``details['calls']``: how many calls would be needed."""
 
 
 class BudgetExhausted(PhronesisError):

@@ -10,61 +10,22 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import orjson
 
 from phronesis.core.errors import ConfigurationError, JournalUnwritable, RunLocked
+from phronesis.core.events import FILE_NAME, SCHEMA, Event, EventIndex, EventType, read_events
 
-SCHEMA = 1
-FILE_NAME = "journal.jsonl"
+__all__ = ["FILE_NAME", "SCHEMA", "Event", "EventType", "Journal", "read_events", "without_texts"]
+
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 _TEXTS = frozenset(
     {"request", "value", "asked", "text", "answer_text", "steps", "notes", "suggestion", "situation", "message"}
 )
-EventType = Literal[
-    "run_started", "task_started", "node", "call", "effect", "intent", "score", "decision", "vote", "recall", "write",
-    "budget", "failure", "task_finished", "run_finished",
-]  # fmt: skip
-
-
-class Event(NamedTuple):
-    """One line of a journal."""
-
-    type: EventType
-    task: str
-    """Task id; empty for events of the whole run."""
-    key: str
-    """Names the place in the run; unique per type and task."""
-    data: Mapping[str, Any]
-    elapsed: float = 0.0
-    """Active seconds of the task when it was written."""
-
-
-def read_events(path: Path) -> Iterator[Event]:
-    """The whole lines of a journal file; a torn last line is left out.
-
-    Raises ConfigurationError for a line inside the file that is not an event, or for another schema."""
-    raw = path.read_bytes()
-    end = raw.rfind(b"\n") + 1
-    for number, line in enumerate(raw[:end].splitlines(), start=1):
-        if not line:
-            continue
-        try:
-            item = orjson.loads(line)
-            event = Event(item.pop("type"), item.pop("task"), item.pop("key"), item, item.pop("elapsed", 0.0))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ConfigurationError(
-                f"{path}:{number} is not a journal event: {error}", mend="the file was changed by hand; restore it"
-            ) from None
-        if event.type == "run_started" and event.data.get("schema") != SCHEMA:
-            raise ConfigurationError(
-                f"{path} has journal schema {event.data.get('schema')!r}; this version reads {SCHEMA}",
-                mend="use the phronesis version that wrote it",
-            )
-        yield event
+_BLOCK = 2**16
 
 
 def without_texts(data: Any) -> Any:
@@ -81,9 +42,11 @@ class Journal:
         """Opens or creates ``folder/journal.jsonl`` and locks it. ``texts=False`` leaves prompts and replies out."""
         self.folder = folder
         self.texts = texts
-        self.recovered: tuple[Event, ...] = ()
+        self.recorded = EventIndex(None)
+        """What earlier sessions left, by task."""
         self.listeners: list[Callable[[Event], None]] = []
-        self._seen: set[tuple[str, str, str]] = set()
+        self._seen: dict[str, set[tuple[EventType, str]]] = {}
+        """(type, key) of what is written, by task; a finished task's are dropped, so that long runs stay small."""
         self._handle = -1
         if folder is not None:
             self._open(folder)
@@ -91,6 +54,11 @@ class Journal:
     @property
     def path(self) -> Path | None:
         return None if self.folder is None else self.folder / FILE_NAME
+
+    @property
+    def recovered(self) -> tuple[Event, ...]:
+        """Every event that earlier sessions left and that holds, read anew."""
+        return self.recorded.all()
 
     def _open(self, folder: Path) -> None:
         try:
@@ -111,13 +79,27 @@ class Journal:
             ) from None
         path = folder / FILE_NAME
         try:
-            whole = path.read_bytes().rfind(b"\n") + 1
-            os.ftruncate(self._handle, whole)
-            self.recovered = tuple(read_events(path))
+            self._same_file(path)
+            os.ftruncate(self._handle, _whole_lines(self._handle))
+            self.recorded = EventIndex(path)
         except BaseException:
             self.close()
             raise
-        self._seen = {(event.type, event.task, event.key) for event in self.recovered}
+        self._know()
+
+    def _know(self) -> None:
+        self._seen = {}
+        for type, task, key in self.recorded.names():
+            self._seen.setdefault(task, set()).add((type, key))
+
+    def _same_file(self, path: Path) -> None:
+        """Raises ConfigurationError when the run was deleted between opening and locking its file."""
+        try:
+            if os.path.samestat(os.fstat(self._handle), path.stat()):
+                return
+        except FileNotFoundError:
+            pass
+        raise ConfigurationError(f"run {path.parent.name!r} was deleted just now", mend="start a new run")
 
     def append(self, event: Event) -> None:
         """Writes an effect; when it returns, the event survives a kill of the process."""
@@ -125,17 +107,27 @@ class Journal:
         heading = {"type": event.type, "task": event.task, "key": event.key, "elapsed": round(event.elapsed, 3)}
         line = orjson.dumps({**heading, "time": round(time.time(), 3), **data, **heading}, option=_OPTIONS)
         self._write(line)
-        self._seen.add((event.type, event.task, event.key))
+        if event.type == "task_finished":
+            self._seen[event.task] = {("task_started", "task")}
+        self._seen.setdefault(event.task, set()).add((event.type, event.key))
         for listener in self.listeners:
             listener(event)
 
     def note(self, event: Event) -> None:
         """Writes a note unless the journal already has it; listeners hear of it either way."""
-        if (event.type, event.task, event.key) in self._seen:
+        if (event.type, event.key) in self._seen.get(event.task, ()):
             for listener in self.listeners:
                 listener(event)
             return
         self.append(event)
+
+    def retry(self, tasks: Sequence[str]) -> None:
+        """Makes failed tasks begin again: see core/events.py for what still holds of what was recorded."""
+        for task in tasks:
+            number = sum(1 for _ in self.recorded.of(task, "retry"))
+            self.append(Event("retry", task, f"retry{number}", {}))
+            self.recorded.void(task)
+        self._know()
 
     def _write(self, line: bytes) -> None:
         if self._handle < 0:
@@ -167,3 +159,15 @@ class Journal:
             os.fsync(self._handle)
             os.close(self._handle)
             self._handle = -1
+
+
+def _whole_lines(handle: int) -> int:
+    """Length of a file up to its last line break, that included."""
+    end = os.fstat(handle).st_size
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,15 +12,40 @@ from numpy.typing import NDArray
 from phronesis.core.chat import Batch, ChatRequest, LabelProbabilities, Reply
 from phronesis.core.concept import Concept, Hit
 from phronesis.core.result import Candidate, MemoryWrite
+from phronesis.core.reward import RewardRequest, Rewards
 from phronesis.core.site import Site
-from phronesis.core.task import Task
+from phronesis.core.task import AnswerFormat, Task
 
 Vectors = NDArray[np.float32]
 """Rows of unit length."""
 
 
-class ChatEndpoint(Protocol):
-    """One model on one server: what the wrappers of a run stand on."""
+class RewardEndpoint(Protocol):
+    """One reward model on one server."""
+
+    async def reward(self, request: RewardRequest) -> tuple[Rewards, Batch]:
+        """What the model makes of a solution, and what it cost; raises ModelError or SetupError."""
+        ...
+
+
+class Observer(Protocol):
+    """Is shown the text of one call at a time, as it comes. Called on the run's event loop."""
+
+    def begin(self) -> bool:
+        """Whether this call is to be shown; ``end`` follows if it is."""
+        ...
+
+    def restart(self) -> None:
+        """An attempt begins: whatever came of an earlier one is void."""
+        ...
+
+    def piece(self, text: str, *, thinking: bool) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class ChatEndpoint(RewardEndpoint, Protocol):
+    """One model on one server: what the wrappers of a run stand on. It serves chats or rewards, seldom both."""
 
     @property
     def model(self) -> str: ...
@@ -30,6 +56,10 @@ class ChatEndpoint(Protocol):
 
     async def complete(self, request: ChatRequest, n: int) -> Batch:
         """One HTTP exchange with n choices; raises ModelError or SetupError."""
+        ...
+
+    async def complete_streamed(self, request: ChatRequest, observer: Observer) -> Batch:
+        """One completion as ``complete`` brings it, shown while it comes. A stream that breaks off is a failed attempt."""
         ...
 
     async def label_probabilities(
@@ -47,7 +77,20 @@ class ChatEndpoint(Protocol):
         ...
 
 
-class ChatClient(Protocol):
+class RewardClient(Protocol):
+    """What a scorer calls to ask a reward model: an endpoint inside a run, journalled and metered."""
+
+    @property
+    def model(self) -> str:
+        """The model's name; empty when nobody has named it and its server was not asked yet."""
+        ...
+
+    async def reward(self, request: RewardRequest, *, site: Site) -> Rewards:
+        """One call. Raises ModelError, BudgetExhausted, or CapabilityMissing where the server serves no such model."""
+        ...
+
+
+class ChatClient(RewardClient, Protocol):
     """What an agent calls: an endpoint inside a run, journalled and metered."""
 
     async def sample(self, request: ChatRequest, n: int, *, site: Site) -> tuple[Reply, ...]:
@@ -69,13 +112,12 @@ class OutcomeScorer(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def calls(self) -> int:
-        """Model calls per attempt."""
+    def calls_for(self, candidate: Candidate) -> int:
+        """Model calls that scoring this attempt makes; exact, so that a cost law can count on it."""
         ...
 
     async def score(self, task: Task, candidate: Candidate, *, site: Site) -> float:
-        """In (0, 1); higher is better."""
+        """In [0, 1]; higher is better. Raises ModelError, BudgetExhausted."""
         ...
 
 
@@ -85,13 +127,67 @@ class StepScorer(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def calls(self) -> int:
-        """Model calls per attempt."""
+    def calls_for(self, candidate: Candidate) -> int:
+        """Model calls that scoring this attempt makes."""
         ...
 
     async def score(self, task: Task, candidate: Candidate, *, site: Site) -> tuple[float, ...]:
-        """One score in [0, 1] per step; higher is better."""
+        """One score in [0, 1] per step; higher is better. Raises ModelError, BudgetExhausted."""
+        ...
+
+
+class GroupScorer(Protocol):
+    """Judges the attempts at one task together; their answers are texts that are equal when they mean the same."""
+
+    @property
+    def name(self) -> str: ...
+
+    def calls_for(self, candidates: Sequence[Candidate]) -> int:
+        """The most model calls that scoring them makes."""
+        ...
+
+    async def score(self, task: Task, candidates: Sequence[Candidate], *, site: Site) -> tuple[float | None, ...]:
+        """One score in [0, 1] per attempt; None where nothing could be found out. Raises ModelError, BudgetExhausted."""
+        ...
+
+
+class AnswerSpace(Protocol):
+    """Reads and compares answers of one format; see tools/answers.py."""
+
+    @property
+    def format(self) -> AnswerFormat: ...
+
+    def extract(self, text: str, *, cut_off: bool = False) -> str | None:
+        """The canonical answer of a reply, or None. A reply that was cut off is read by its marked answer only."""
+        ...
+
+    def canonical(self, raw: str) -> str | None:
+        """The canonical form of an answer as written, or None."""
+        ...
+
+    def equal(self, left: str, right: str) -> bool:
+        """Whether two canonical answers mean the same."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRun:
+    """What running a program brought."""
+
+    value: str | None
+    """What its ``solution()`` returned, as text; None when it failed."""
+    error: str = ""
+    """The last lines of the failure, for people and for a repair; empty when it ran."""
+    output: str = ""
+    """What it printed, shortened."""
+    seconds: float = 0.0
+
+
+class ProgramRunner(Protocol):
+    """Runs untrusted programs under limits."""
+
+    async def run(self, program: str, *, site: Site) -> ProgramRun:
+        """A program's failure is a value, not an error. Raises ToolError when nothing can be run at all."""
         ...
 
 

@@ -41,6 +41,10 @@ class Candidate(_Value):
     """The attempt cut into steps."""
     mean_logprob: float | None = None
     """Mean natural-log probability of the generated tokens."""
+    answer_logprob: float | None = None
+    """Mean natural-log probability of the tokens the marked answer is written with; None without logprobs or mark."""
+    kind: Literal["chain", "program"] = "chain"
+    """``program``: the answer is what running the text gave."""
     tokens: int = 0
     """Generated tokens."""
     cut_off: bool = False
@@ -51,6 +55,8 @@ class Candidate(_Value):
     """One score in [0, 1] per step."""
     reward: float | None = None
     """What the strategy ranks and weighs by."""
+    scores: dict[str, float | None] = {}
+    """Figures of other scorers, by the scorer as it was written; None where one could not tell."""
     parents: tuple[str, ...] = ()
     """Candidates it was made from."""
     round: int = 0
@@ -70,6 +76,7 @@ class RoleUsage(_Value):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class UsageReport(RoleUsage):
@@ -141,9 +148,11 @@ class Result(_Value):
     run_id: str = ""
     journal: str = ""
     """Path of the run's journal."""
+    replayed_from: str = ""
+    """The run whose recorded replies made this one; empty = a run of its own. ``usage`` is what it would have cost."""
 
     def comparable(self) -> dict[str, Any]:
-        """The result without times and paths: equal for equal runs, replayed ones included."""
-        data = self.model_dump(mode="json", exclude={"journal", "run_id"})
+        """The result without times and paths: equal for equal runs, resumed and replayed ones included."""
+        data = self.model_dump(mode="json", exclude={"journal", "run_id", "replayed_from"})
         data["usage"].pop("seconds")
         return data

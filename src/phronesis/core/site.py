@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from phronesis.core.budget import Branch
+from phronesis.core.budget import Account, Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,18 @@ class Site:
     def where(self) -> str:
         """For people: path and role."""
         return f"{self.branch.path or 'task'} {self.role}"
+
+    def at(self, occurrence: str) -> Site:
+        """Another call of the role at this place."""
+        return Site(self.branch, self.role, f"{self.occurrence}.{occurrence}")
+
+    def as_role(self, role: str) -> Site:
+        """The same place, booked and journalled under a role."""
+        return Site(self.branch, role, self.occurrence)
+
+    def paid_by(self, account: Account) -> Site:
+        """The same place on a sub-account."""
+        return Site(Branch(self.branch.path, account), self.role, self.occurrence)
 
     def again(self) -> Site:
         """The place of a re-ask."""

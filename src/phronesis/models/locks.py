@@ -41,11 +41,13 @@ def held_elsewhere(descriptor: int) -> bool:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the lock alone; blocks the thread until it is free."""
+def exclusive(path: Path) -> Iterator[int]:
+    """Holds the lock alone and yields its descriptor; blocks the thread until it is free.
+
+    A child process that inherits the descriptor keeps the lock when this process is killed."""
     descriptor = open_lock(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -1,0 +1,43 @@
+"""The run that a replay replays: opened for what the replay changes, and opened again when the replay is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from phronesis.core.errors import NotRecorded
+from phronesis.core.events import Event, EventIndex
+from phronesis.core.recording import Recording, tasks_of
+from phronesis.core.settings import Settings
+from phronesis.graphs.recipe import ModelSection, Recipe
+from phronesis.graphs.run_folder import run_folder
+
+
+def served_by(recording: Recording, recorded: Recipe, wanted: Recipe) -> Recording:
+    """The recording, set to what still holds under the wanted recipe: denials of the same budget, replies of roles that
+    have the same model."""
+    recording.denials = recorded.file.budget == wanted.file.budget
+    roles = {*recording.started["models"], *recorded.strategy.needs(recorded.knobs)}
+    recording.without = frozenset(role for role in roles if _model(recorded, role) != _model(wanted, role))
+    return recording
+
+
+def _model(recipe: Recipe, role: str) -> str | None:
+    """The model a recipe names for a role; None = whatever the machine provides."""
+    sections = recipe.file.models
+    return sections.get(role, ModelSection()).model or sections.get("default", ModelSection()).model
+
+
+def reopened(settings: Settings, started: Mapping[str, Any], index: EventIndex) -> Recording:
+    """The recording of a replay that was stopped, less the calls it has made. Raises ConfigurationError when it is gone."""
+    recording = Recording(run_folder(settings, started["replayed_from"]), calls=int(started["calls_allowed"]))
+    recording.denials, recording.without = bool(started["denials"]), frozenset(started["without"])
+    for task in tasks_of(index):
+        made = [event for event in index.of(task.id, "call", "failure") if paid(event)]
+        recording.allowance.take(sum(int(event.data.get("count", 1)) for event in made))
+    return recording
+
+
+def paid(event: Event) -> bool:
+    """Whether an endpoint was asked for this call: it is neither served by a recording nor missing from one."""
+    return not event.data.get("replayed") and event.data.get("error", {}).get("type") != NotRecorded.__name__

@@ -1,0 +1,79 @@
+"""``phronesis runs show``: from the journal to the screen."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+import orjson
+import typer
+from rich.text import Text
+
+from phronesis.cli.plain import plain
+from phronesis.cli.progress import MANY
+from phronesis.cli.run_tree import half_done, task_line, task_tree
+from phronesis.cli.tables import console
+from phronesis.core.errors import ConfigurationError
+from phronesis.core.events import FILE_NAME, EventIndex
+from phronesis.core.settings import load_settings
+from phronesis.graphs.run_folder import RunSummary, run_folder, summarise
+
+
+def show_run(run_id: str, *, task: str | None, full: bool, json: bool) -> None:
+    """Prints a run, or one task of it. Raises ConfigurationError for a run or task that is not there."""
+    folder = run_folder(load_settings(), run_id)
+    index = EventIndex(folder / FILE_NAME)
+    started = next(index.of("", "run_started"), None)
+    tasks = list(index.tasks_with.get("task_started", ()))
+    if task is not None:
+        if task not in tasks:
+            near = get_close_matches(task, tasks, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"`phronesis runs show {run_id}` shows its tasks"
+            raise ConfigurationError(f"run {run_id} has no task {task!r}", mend=hint)
+        tasks = [task]
+    summary, told = summarise(folder), {} if started is None else dict(started.data)
+    if json:
+        typer.echo(orjson.dumps(_values(summary, told, index, tasks)).decode())
+        return
+    out = console()
+    out.print(_heading(summary, told))
+    for name in tasks:
+        events = list(index.of(name))
+        brief = len(tasks) > MANY
+        out.print(task_line(events) if brief else task_tree(events, full=full))
+    if len(tasks) > MANY:
+        out.print(Text(f"one task in full: phronesis runs show {run_id} --task ID", style="dim"))
+    if summary.status == "interrupted" and told.get("texts", True):
+        out.print(Text(f"resume with: phronesis runs resume {run_id}", style="dim"))
+    elif not told.get("texts", True):
+        out.print(Text("journalled without texts: it can be neither resumed nor replayed", style="dim"))
+
+
+def _heading(summary: RunSummary, told: dict[str, Any]) -> Text:
+    style = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}[summary.status]
+    counts = f"{summary.finished}/{summary.tasks} tasks · {summary.calls} calls"
+    models = ", ".join(dict.fromkeys(plain(str(name), 60) for name in told.get("models", {}).values() if name))
+    line = Text.assemble(
+        (f"run {summary.run_id}", "bold"),
+        "  ",
+        (summary.status, style),
+        (f"  recipe {plain(summary.recipe, 60)} ({plain(summary.strategy, 60)}) · {counts}", "dim"),
+        (f" · {models}" if models else "", "dim"),
+    )
+    if summary.replayed_from:
+        changes = ", ".join(f"{name} = {value}" for name, value in told.get("changes", {}).items())
+        line.append(f"\nreplay of {summary.replayed_from}: {plain(changes) or 'nothing changed'}", "cyan")
+    return line
+
+
+def _values(summary: RunSummary, told: dict[str, Any], index: EventIndex, tasks: list[str]) -> dict[str, Any]:
+    """What ``--json`` prints: Results of finished tasks, and of the others what their events tell."""
+    results, unfinished = [], []
+    for name in tasks:
+        finished = next(index.of(name, "task_finished"), None)
+        if finished is not None:
+            results.append(finished.data["result"])
+        else:
+            unfinished.append({"task_id": name, **half_done(list(index.of(name)))})
+    replayed = {"changes": told.get("changes", {})} if summary.replayed_from else {}
+    return {**summary._asdict(), **replayed, "results": results, "unfinished": unfinished}
