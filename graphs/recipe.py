@@ -26,6 +26,8 @@ from phronesis.graphs.strategy import Knobs, Strategy
 from phronesis.tools.extraction import Extraction
 
 SCHEMA = "phronesis/recipe/1"
+ROLES = ("solver", "programmer", "reviewer", "refiner", "judge", "verifier", "reward", "abstractor")
+"""Roles that ``[models.<role>]`` may name in any recipe, beside those that its own strategy and scorers call."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -141,6 +143,11 @@ class Recipe:
             self.knobs: Knobs = self.strategy.knobs(**file.knobs)
         except ValidationError as error:
             raise _explain(error, source, text, prefix=("knobs",), known=self.strategy.knobs.model_fields) from None
+        known = {"default", *ROLES, *self.strategy.needs(self.knobs)}
+        for role in sorted(set(file.models) - known):
+            near = get_close_matches(role, known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known roles: {', '.join(sorted(known))}"
+            raise RecipeError(f"{source}: no role is called {role!r} ([models.{role}])", mend=hint)
 
     @property
     def name(self) -> str:
@@ -209,6 +216,12 @@ def shipped() -> list[str]:
     """Names of the recipes that come with the package, sorted."""
     folder = resources.files("phronesis.recipes")
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def summaries() -> list[dict[str, str]]:
+    """Name, strategy and description of each shipped recipe, read without loading the strategies."""
+    found = [tomllib.loads(_read(name)[1]) for name in shipped()]
+    return [{key: str(data.get(key, "")) for key in ("name", "strategy", "description")} for data in found]
 
 
 def _read(name: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.replay_source import reopened
 from phronesis.graphs.run_folder import failed_tasks, new_run_id, run_folder
+from phronesis.graphs.scorer_files import check_files, pinned_files
 from phronesis.graphs.scorer_records import ScorerRecords
 from phronesis.graphs.solve import Surroundings, solve_task
 from phronesis.graphs.unread_memory import UnreadMemory
@@ -131,6 +132,7 @@ class Run:
             "statistics": {family: asdict(item) for family, item in statistics.items()},
             "texts": texts,
             "warnings": list(self.warnings),
+            "scorer_files": pinned_files(self.recipe),
             "extra": self.extra,
             **(replay or {}),
         }
@@ -160,6 +162,7 @@ class Run:
                 raise ConfigurationError(
                     f"run {run_id!r} was journalled without texts and cannot be resumed", mend="start a new run"
                 )
+            check_files(started.data.get("scorer_files", {}))
             recipe = Recipe.from_data(started.data["recipe"], source=f"run {run_id}")
             run = cls(recipe, found, journal, run_id)
             run.tasks = list(tasks_of(journal.recorded))

@@ -1,4 +1,5 @@
-"""The pages: drawings are those of the code, Python snippets run, TOML snippets are valid recipes, links lead somewhere."""
+"""The pages: what they show of the code is up to date, Python snippets run, TOML snippets are valid recipes, links lead
+somewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def _blocks(language: str) -> list[tuple[str, str]]:
     return found
 
 
-def test_drawings_are_those_of_the_code() -> None:
+def test_drawings_files_and_output_are_those_of_the_code() -> None:
     spec = importlib.util.spec_from_file_location("draw", ROOT / "docs" / "draw.py")
     assert spec is not None and spec.loader is not None
     draw = importlib.util.module_from_spec(spec)
@@ -51,6 +52,14 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_links_into_pages_name_a_heading() -> None:
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+            text = (page.parent / target if target else page).read_text(encoding="utf-8")
+            headings = [re.sub(r"[^\w\- ]", "", line).strip().lower() for line in re.findall(r"(?m)^#+ (.*)", text)]
+            assert anchor in [heading.replace(" ", "-") for heading in headings], f"{page.name}: {target}#{anchor}"
 
 
 def test_no_page_names_this_machine() -> None:

@@ -16,17 +16,32 @@ _MARK = re.compile(r"####\s*(.+)")
 
 def marked_answer(text: str) -> str | None:
     """The text inside the last ``\\boxed{}``, else after the last ``Answer:`` (``the answer is``), else after ``####``."""
-    boxed = _last_boxed(text)
-    if boxed is not None:
-        return boxed.strip() or None
+    span = marked_span(text)
+    return text[span[0] : span[1]] if span is not None else None
+
+
+def marked_span(text: str) -> tuple[int, int] | None:
+    """Where ``marked_answer`` stands, as (start, end); None where nothing is marked."""
+    span = _last_boxed(text)
+    if span is not None:
+        return _narrowed(text, *span, " \t\n\r\f\v")
     for pattern in (_LABEL, _MARK):
-        found = pattern.findall(text)
+        found = list(pattern.finditer(text))
         if found:
-            return str(found[-1]).strip().strip("*_`").strip() or None
+            return _narrowed(text, *found[-1].span(1), "*_` \t\n\r\f\v")
     return None
 
 
-def _last_boxed(text: str) -> str | None:
+def _narrowed(text: str, start: int, end: int, dropped: str) -> tuple[int, int] | None:
+    """The span without the characters to drop at its ends; None when nothing is left."""
+    while start < end and text[start] in dropped:
+        start += 1
+    while start < end and text[end - 1] in dropped:
+        end -= 1
+    return (start, end) if start < end else None
+
+
+def _last_boxed(text: str) -> tuple[int, int] | None:
     start = text.rfind("\\boxed{")
     if start < 0:
         return None
@@ -37,7 +52,7 @@ def _last_boxed(text: str) -> str | None:
         elif text[position] == "}":
             depth -= 1
             if depth == 0:
-                return text[start + len("\\boxed{") : position]
+                return start + len("\\boxed{"), position
     return None
 
 

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from phronesis.agents.prompt import load_prompt
+from phronesis.agents.scorers.generative import raise_if_all_failed
 from phronesis.agents.scorers.table import ScorerCalls, ScorerEntry, ScorerOptions
-from phronesis.core.chat import ChatRequest, Completion, Sampling
+from phronesis.core.chat import ChatRequest, Completion, Reply, Sampling
 from phronesis.core.ports import AnswerSpace, ChatClient
 from phronesis.core.result import Candidate
 from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
 from phronesis.core.task import Task
 
-_NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|[.,]\d)")
+_NUMBER = re.compile(r"(?<![\w.,/])\d+(?:,\d{3})*(?:\.\d+)?(?![\w/]|[.,]\d)")
+_UNKNOWN = re.compile(r"\bx\b", re.IGNORECASE)
 
 
 class BackwardOptions(ScorerOptions):
@@ -42,14 +44,19 @@ class BackwardOptions(ScorerOptions):
 
 
 def masked(question: str, hidden: int) -> tuple[tuple[str, str], ...]:
-    """(question with x in a number's place, the number), at most ``hidden`` pairs, from the last number on."""
+    """(question with x in a number's place, the number), at most ``hidden`` pairs, from the last number on.
+
+    Parts of fractions stay; a question that has an x of its own gives none."""
+    if _UNKNOWN.search(question):
+        return ()
     found = list(_NUMBER.finditer(question))[::-1][:hidden]
     return tuple((f"{question[: match.start()]}x{question[match.end() :]}", match[0]) for match in found)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backward:
-    """The share of backward chains that find the hidden number, in [0, 1]; None where the problem has no number."""
+    """The share of backward chains that find the hidden number, in [0, 1]; None where the problem has no number to hide, and
+    for answers that are no numbers."""
 
     client: ChatClient
     sampling: Sampling
@@ -70,17 +77,15 @@ class Backward:
     async def score(self, task: Task, candidates: Sequence[Candidate], *, site: Site) -> tuple[float | None, ...]:
         site = site.as_role("verifier")
         answers = list(dict.fromkeys(item.answer for item in candidates if item.answer is not None))
-        pairs = masked(task.question, self.options.hidden)
+        pairs = masked(task.question, self.options.hidden) if self.space.canonical("7") == "7" else ()
         wanted = [(answer, at) for answer in answers[: self.options.answers] for at in range(len(pairs))]
         names = {f"{site.occurrence}.a{answers.index(answer)}.h{at}": self.options.votes for answer, at in wanted}
         accounts = site.branch.account.split(names)
 
-        async def check(name: str, answer: str, at: int) -> list[bool]:
-            question, number = pairs[at]
+        async def check(name: str, answer: str, at: int) -> tuple[Reply, ...]:
+            question = pairs[at][0]
             place = site.at(name.removeprefix(f"{site.occurrence}.")).paid_by(accounts[name])
-            replies = await self.client.sample(self.request(task, question, answer), self.options.votes, site=place)
-            said = [reply for reply in replies if isinstance(reply, Completion)]
-            return [self._finds(reply, number) for reply in said]
+            return await self.client.sample(self.request(task, question, answer), self.options.votes, site=place)
 
         try:
             found = await side_by_side(
@@ -88,9 +93,11 @@ class Backward:
             )
         finally:
             site.branch.account.join(tuple(accounts))
+        raise_if_all_failed(tuple(reply for part in found for reply in part))
         votes: dict[str, list[bool]] = {}
-        for (answer, _), part in zip(wanted, found, strict=True):
-            votes.setdefault(answer, []).extend(part)
+        for (answer, at), part in zip(wanted, found, strict=True):
+            said = [reply for reply in part if isinstance(reply, Completion)]
+            votes.setdefault(answer, []).extend(self._finds(reply, pairs[at][1]) for reply in said)
         shares = {answer: sum(part) / len(part) for answer, part in votes.items() if part}
         return tuple(None if item.answer is None else shares.get(item.answer) for item in candidates)
 

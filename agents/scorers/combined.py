@@ -16,6 +16,7 @@ from pydantic import Field
 from phronesis.agents.client.profile import Capability
 from phronesis.agents.scorers.logistic import LogisticModel, load_model
 from phronesis.agents.scorers.signals import signals
+from phronesis.agents.scorers.spec import ScorerSpec
 from phronesis.agents.scorers.table import (
     ChosenScorer,
     ScorerCalls,
@@ -24,6 +25,7 @@ from phronesis.agents.scorers.table import (
     ScorerOptions,
     choose_scorer,
 )
+from phronesis.core.errors import RecipeError
 from phronesis.core.ports import GroupScorer, OutcomeScorer
 from phronesis.core.result import Candidate
 from phronesis.core.side_by_side import side_by_side
@@ -129,6 +131,10 @@ class Combined:
 
 def _members(options: CombinedOptions) -> dict[str, ChosenScorer]:
     named = load_model(options.model).scorers
+    if any(ScorerSpec.parse(text).name == "combined" for text in named.values()):
+        raise RecipeError(
+            f"the model {options.model!r} names itself a scorer", mend="take combined out of its [scorers]"
+        )
     return {feature: choose_scorer(text, kinds=("outcome", "group")) for feature, text in named.items()}
 
 
@@ -164,4 +170,5 @@ ENTRY = ScorerEntry(
     calls=_calls,
     roles=_roles,
     logprobs=lambda options: True,
+    files=lambda options: tuple(name for name in (options.model, options.signals) if name.endswith(".toml")),
 )

@@ -27,7 +27,7 @@ SCHEMA = "phronesis/logistic/1"
 class Feature(BaseModel):
     """One figure's part: weight x (figure - mean) / scale."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weight: float
     mean: float
@@ -37,7 +37,7 @@ class Feature(BaseModel):
 class LogisticModel(BaseModel):
     """P(right) = 1 / (1 + exp(-(bias + sum of the features' parts)))."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     calibrated_on: str
@@ -60,29 +60,38 @@ class LogisticModel(BaseModel):
 
     def to_toml(self) -> str:
         """The file ``load_model`` reads."""
-        lines = [f'schema = "{SCHEMA}"', f'calibrated_on = "{self.calibrated_on}"']
+        lines = [f'schema = "{SCHEMA}"', f"calibrated_on = {_quoted(self.calibrated_on)}"]
         lines += [f"auroc = {self.auroc:.4f}"] if self.auroc is not None else []
-        lines += [f"bias = {self.bias:.5f}"]
+        lines += [f"bias = {self.bias:.10g}"]
         if self.scorers:
             lines += [
                 "",
                 "[scorers]",
-                *(f"{name} = {orjson.dumps(text).decode()}" for name, text in self.scorers.items()),
+                *(f"{name} = {_quoted(text)}" for name, text in self.scorers.items()),
             ]
         lines += ["", "[features]"]
         for name, item in self.features.items():
-            figures = f"weight = {item.weight:.5f}, mean = {item.mean:.5f}, scale = {item.scale:.5f}"
+            figures = f"weight = {item.weight:.10g}, mean = {item.mean:.10g}, scale = {item.scale:.10g}"
             lines.append(f"{name} = {{ {figures} }}")
         return "\n".join(lines) + "\n"
 
 
-@cache
 def load_model(name: str) -> LogisticModel:
     """A shipped model by name (agents/scorers/<name>.toml), or any file by path. Raises RecipeError."""
+    if not name.endswith(".toml"):
+        return _parsed(name, None)
     try:
-        if name.endswith(".toml"):
-            text = Path(name).read_text(encoding="utf-8")
-        else:
+        return _parsed(name, Path(name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"cannot read the logistic model {name!r}: {error}", mend="make one with `phronesis scorers fit`"
+        ) from None
+
+
+@cache
+def _parsed(name: str, text: str | None) -> LogisticModel:
+    try:
+        if text is None:
             text = resources.files("phronesis.agents.scorers").joinpath(f"{name}.toml").read_text(encoding="utf-8")
         data: dict[str, Any] = tomllib.loads(text)
         model = LogisticModel.model_validate(data)
@@ -112,6 +121,7 @@ def fit(
     if not (any(right) and not all(right)):
         raise ValueError("a fit needs right and wrong examples")
     table = np.array([[_number(row.get(name)) for name in names] for row in rows], dtype=np.float64)
+    table = np.where(np.isfinite(table), table, np.nan)
     mean = np.nan_to_num(np.nanmean(np.where(np.isfinite(table).any(axis=0), table, 0.0), axis=0))
     table = np.where(np.isfinite(table), table, mean)
     spread = table.std(axis=0)
@@ -143,6 +153,11 @@ def newton(
         if float(np.abs(step).max()) < 1e-8:
             break
     return weights
+
+
+def _quoted(text: str) -> str:
+    """As a TOML string; JSON's escapes are TOML's."""
+    return orjson.dumps(text).decode()
 
 
 def _number(value: float | None) -> float:

@@ -105,4 +105,5 @@ ENTRY = ScorerEntry(
     build=lambda around, options: Signals(model=load_model(options.model)),
     options=SignalsOptions,
     logprobs=lambda options: True,
+    files=lambda options: tuple(name for name in (options.model,) if name.endswith(".toml")),
 )

@@ -34,6 +34,8 @@ class ScorerSpec:
             key, equals, value = (side.strip() for side in part.partition("="))
             if not equals or not key.isidentifier():
                 raise RecipeError(f"{part!r} in {text!r} is no option", mend="write option=value")
+            if key in options:
+                raise RecipeError(f"{text!r} sets {key} twice", mend="leave one of them out")
             options[key] = _value(value)
         return cls(found[1], options)
 

@@ -85,6 +85,8 @@ class ScorerEntry:
     """Role -> what its endpoint must offer."""
     logprobs: Callable[[Any], bool] = lambda options: False
     """Whether attempts must come with log-probabilities."""
+    files: Callable[[Any], tuple[str, ...]] = lambda options: ()
+    """Files of the user's that decide its figures; a run pins them."""
 
 
 SHIPPED = {
@@ -157,6 +159,10 @@ class ChosenScorer:
     @property
     def logprobs(self) -> bool:
         return self.entry.logprobs(self.options)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return self.entry.files(self.options)
 
     def outcome(self, around: ScorerContext) -> OutcomeScorer:
         return cast(OutcomeScorer, self._built(around, "outcome"))

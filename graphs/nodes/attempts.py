@@ -16,7 +16,7 @@ from phronesis.core.result import Candidate, Failure
 from phronesis.core.site import Site
 from phronesis.graphs.context import RunContext
 from phronesis.tools.answers import representatives
-from phronesis.tools.extraction import marked_answer
+from phronesis.tools.extraction import marked_span
 
 
 def failure_of(error: PhronesisError, where: str) -> Failure:
@@ -64,11 +64,8 @@ def to_candidate(
 
 def _answer_logprob(reply: Completion) -> float | None:
     """Of the marked answer where it stands last; an answer that is not marked has no place of its own."""
-    marked = marked_answer(reply.text) if reply.logprobs else None
-    if reply.logprobs is None or not marked:
-        return None
-    start = reply.text.rfind(marked)
-    return span_logprob(reply.logprobs, reply.text, start, start + len(marked)) if start >= 0 else None
+    span = marked_span(reply.text) if reply.logprobs else None
+    return None if reply.logprobs is None or span is None else span_logprob(reply.logprobs, reply.text, *span)
 
 
 async def draw(ctx: RunContext, solver: Solver, n: int, *, branch: Branch, first: int = 0) -> tuple[Candidate, ...]:

@@ -8,12 +8,12 @@ scorer that calls a model adds J calls for each of s chains.
 Stopping: after the repairs (``finished``), or a limit (``budget:<limit>``: who has come out by then votes), ``failed``.
 Ties: the answer that was seen first, chains before programs. A program that does not run, or returns no readable answer, has
 no vote; its repaired version has, with the same weight.
-At m = 0 it is self_consistency; at k = 0 a vote of programs.
+At m = 0 and without a scorer it is self_consistency; at k = 0 a vote of programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
@@ -35,6 +35,7 @@ from phronesis.graphs.cost import CostLaw, Observable
 from phronesis.graphs.nodes.attempts import draw, failure_of, stop_reason, unify_answers
 from phronesis.graphs.nodes.programs import draw_programs, repair
 from phronesis.graphs.nodes.scoring import rate
+from phronesis.graphs.policies.ranking import score_weights
 from phronesis.graphs.policies.voting import weighted_vote
 from phronesis.graphs.state import Outcome
 from phronesis.graphs.strategy import Knobs, Strategy
@@ -71,7 +72,8 @@ class MixedVoteKnobs(Knobs):
 
     @property
     def chosen_scorer(self) -> ChosenScorer | None:
-        return None if self.scorer is None else choose_scorer(self.scorer, kinds=("outcome",))
+        """None where no chain is drawn, too."""
+        return choose_scorer(self.scorer, kinds=("outcome",)) if self.scorer is not None and self.k else None
 
     @model_validator(mode="after")
     def _some(self) -> MixedVoteKnobs:
@@ -96,10 +98,9 @@ class Nodes:
         sampling = ctx.sampling("solver", self.sampling)
         solver = Solver(client=ctx.client_of("solver"), sampling=sampling, logprobs=logprobs)
         try:
-            drawn = await draw(ctx, solver, self.knobs.k, branch=branch)
+            return await draw(ctx, solver, self.knobs.k, branch=branch)
         except BudgetExhausted:
             return ()
-        return drawn if self.scorer is None else await rate(ctx, drawn, self.scorer, branch=branch)
 
     async def programs(self, ctx: RunContext, branch: Branch) -> tuple[Candidate, ...]:
         try:
@@ -111,8 +112,7 @@ class Nodes:
             return ()
 
     async def sample(self, state: Outcome, runtime: Runtime[RunContext]) -> Outcome:
-        each = 1 + (self.scorer.calls.attempt if self.scorer is not None else 0)
-        ctx, kinds = runtime.context, {"chains": self.knobs.k * each, "programs": self.knobs.programs}
+        ctx, kinds = runtime.context, {"chains": self.knobs.k, "programs": self.knobs.programs}
         wanted = {name: count for name, count in kinds.items() if count}
         accounts = ctx.root.account.split(wanted)
         draws = {"chains": self.chains, "programs": self.programs}
@@ -137,34 +137,43 @@ class Nodes:
         ctx.root.account.join(tuple(accounts))
         return {"candidates": unify_answers((*candidates, *mended), ctx.answers)}
 
+    async def score(self, state: Outcome, runtime: Runtime[RunContext]) -> Outcome:
+        if self.scorer is None:
+            return {}
+        chains = [item for item in state["candidates"] if item.kind == "chain"]
+        return {"candidates": await rate(runtime.context, chains, self.scorer, branch=runtime.context.root)}
+
     async def vote(self, state: Outcome, runtime: Runtime[RunContext]) -> Outcome:
         ctx, candidates = runtime.context, state["candidates"]
-        weights = [self.weight(item) for item in candidates]
+        weights = self.weights(candidates)
         outcome = weighted_vote([item.answer for item in candidates], weights)
         chosen = None if outcome.leader is None else candidates[outcome.leader].id
         shown = {"rule": "mixed", "weights": outcome.weights, "answer": outcome.winner, "chosen": chosen}
         ctx.note("vote", "vote", shown)
         return {"answer": outcome.winner, "chosen": chosen, "stop": stop_reason(ctx, candidates, "finished")}
 
-    def weight(self, item: Candidate) -> float:
-        """What its vote counts; a chain whose scorer failed counts like one scored 0.5."""
-        if item.kind == "program":
-            return self.knobs.program_weight
-        if self.scorer is None:
-            return self.knobs.chain_weight
-        return self.knobs.chain_weight * (0.5 if item.reward is None else item.reward)
+    def weights(self, candidates: Sequence[Candidate]) -> list[float]:
+        """What each vote counts. Where no readable chain has a figure above 0 chains count the same; one whose scorer failed
+        counts like the mean of the others."""
+        chains = [item for item in candidates if item.kind == "chain" and item.answer is not None]
+        figures = [item.reward for item in chains] if self.scorer is not None else [1.0] * len(chains)
+        worth = dict(zip((item.id for item in chains), score_weights(figures), strict=True))
+        chain, program = self.knobs.chain_weight, self.knobs.program_weight
+        return [program if item.kind == "program" else chain * worth.get(item.id, 0.0) for item in candidates]
 
 
 def build(knobs: MixedVoteKnobs) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """START -> sample -> repair -> vote -> END."""
+    """START -> sample -> repair -> score -> vote -> END."""
     nodes = Nodes(knobs)
     graph = StateGraph(Outcome, context_schema=RunContext)
     graph.add_node("sample", nodes.sample)
     graph.add_node("repair", nodes.repair)
+    graph.add_node("score", nodes.score)
     graph.add_node("vote", nodes.vote)
     graph.add_edge(START, "sample")
     graph.add_edge("sample", "repair")
-    graph.add_edge("repair", "vote")
+    graph.add_edge("repair", "score")
+    graph.add_edge("score", "vote")
     graph.add_edge("vote", END)
     return graph.compile()
 
@@ -200,7 +209,7 @@ STRATEGY = Strategy(
     knobs=MixedVoteKnobs,
     build=build,
     cost=cost,
-    supersteps=lambda knobs: 5,
+    supersteps=lambda knobs: 6,
     needs=needs,
-    scorers=lambda knobs: () if knobs.scorer is None else (knobs.scorer,),
+    scorers=lambda knobs: () if knobs.scorer is None or knobs.k == 0 else (knobs.scorer,),
 )

@@ -349,13 +349,11 @@ class TestBackward:
         server = serve(self.finder, faults=lambda request, number: REFUSED if "is 360" in request.text else None)
         assert score(server, "backward(hidden=1)", (RIGHT, WRONG)).value == (1.0, None)
 
-    @pytest.mark.xfail(strict=True, reason="defect 22: all chains failed and nobody hears of it")
     def test_an_endpoint_that_fails_altogether_is_reported(self, serve: Serve) -> None:
         server = serve(self.finder, faults=lambda request, number: REFUSED)
         with pytest.raises(ModelError):
             score(server, "backward(hidden=1)", (RIGHT, WRONG))
 
-    @pytest.mark.xfail(strict=True, reason="defect 23: a hidden number is read as a choice, so every answer gets 0")
     def test_a_choice_task_is_not_scored_zero(self, serve: Serve) -> None:
         question = "12 apples and 30 more: (A) 42 (B) 360"
         attempts = (RIGHT.model_copy(update={"answer": "A"}), WRONG.model_copy(update={"answer": "B"}))
@@ -437,9 +435,6 @@ class TestPairwise:
             score(server, "pairwise", (RIGHT, WRONG))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="defect 26: calls in flight are cancelled when a later one is denied: sent, not booked"
-)
 @pytest.mark.parametrize(
     ("scorer", "calls"), [("generative(votes=2)", 2), ("backward(hidden=2)", 3), ("pairwise", 4), ("pairwise", 1)]
 )
@@ -624,7 +619,6 @@ class TestLogisticScorers:
         with pytest.raises(RecipeError):
             _ = choose_scorer(scorer).calls
 
-    @pytest.mark.xfail(strict=True, raises=RecursionError, reason="defect 24: a model that names itself never ends")
     def test_a_model_that_names_itself_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "combined.toml"
         scorer = self.combined(tmp_path, {"again": 1.0}, {"again": f'combined(model="{path}")'})
@@ -683,7 +677,6 @@ class TestLogprobSpans:
         found = self.attempt(("12 + 30 = ", -1.0), ("42", -2.0))
         assert (found.answer, found.answer_logprob) == ("42", None)
 
-    @pytest.mark.xfail(strict=True, reason="defect 25: the last place of the same digits, inside another number even")
     def test_the_same_digits_later_are_not_the_answer(self) -> None:
         found = self.attempt(("\\boxed{", -1.0), ("5", -3.0), ("}", -1.0), (" since 3 * 5 = ", -1.0), ("15", -9.0))
         assert (found.answer, found.answer_logprob) == ("5", -3.0)

@@ -75,8 +75,7 @@ def build(knobs: SecondOpinionKnobs) -> CompiledStateGraph[Any, Any, Any, Any]:
         return voted(ctx, "third", unify_answers((*state["candidates"], *drawn), ctx.answers), "decided")
 
     def after_pair(state: Outcome) -> str:
-        limited = state["stop"].startswith("budget:")
-        return END if limited or agree([item.answer for item in state["candidates"]]) else "third"
+        return END if agree([item.answer for item in state["candidates"]]) else "third"
 
     graph = StateGraph(Outcome, context_schema=RunContext)
     graph.add_node("pair", pair)

@@ -53,7 +53,8 @@ def test_what_agrees() -> None:
 @pytest.mark.parametrize(
     ("answers", "winner", "stop", "third"),
     [
-        (["12", "12.0"], "12", "agreed", 0),
+        (["12", "12"], "12", "agreed", 0),
+        (["1/3", "0.3333333"], "1/3", "agreed", 0),
         (["11", "12", "12"], "12", "decided", 1),
         (["11", "12", "13"], "11", "decided", 1),
         (["x", "12", "y"], "12", "decided", 1),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from phronesis.core.errors import ConfigurationError
-from phronesis.core.task import AnswerFormat, Task, as_task
+from phronesis.core.task import AnswerFormat, Task, task_of_row
 
 _GOLD = ("gold", "answer", "target")
-_QUESTION = ("messages", "question", "problem", "input")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +24,22 @@ class Example:
 
 
 def read_examples(path: Path, *, format: AnswerFormat | None = None, limit: int | None = None) -> list[Example]:
-    """The examples of a JSONL file, in order: a question (or messages), a gold answer (``gold``, else ``answer``), an id.
+    """The examples of a JSONL file, in order: tasks as ``run --dataset`` reads them, each with a gold answer (``gold``, else
+    ``answer`` or ``target``). ``format``: of lines that do not name their own.
 
     Raises ConfigurationError naming the line: not JSON, a field missing, an id twice; or when there is none at all."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        whole = path.read_bytes().removeprefix(codecs.BOM_UTF8).rstrip()
+    except OSError as error:
         raise ConfigurationError(f"cannot read the data set {str(path)!r}: {error}", mend="check the path") from None
     found: list[Example] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in enumerate(whole.split(b"\n"), start=1):
         if limit is not None and len(found) >= limit:
             break
-        example = _example(line, f"{path}:{number}", format)
+        if not line.strip():
+            continue
+        example = _example(line, number, f"{path}:{number}", format)
         if example.task.id in seen:
             raise ConfigurationError(
                 f"{path}:{number}: the id {example.task.id!r} stands in line {seen[example.task.id]} too",
@@ -53,25 +52,20 @@ def read_examples(path: Path, *, format: AnswerFormat | None = None, limit: int 
     return found
 
 
-def _example(line: str, where: str, format: AnswerFormat | None) -> Example:
+def _example(line: bytes, number: int, where: str, format: AnswerFormat | None) -> Example:
     try:
         row = orjson.loads(line)
-    except ValueError as error:
+        task = task_of_row(row, number)
+    except orjson.JSONDecodeError as error:
         raise ConfigurationError(f"{where} is not JSON: {error}", mend="one JSON object a line") from None
-    if not isinstance(row, dict):
-        raise ConfigurationError(f"{where} is not an object", mend="one JSON object a line")
-    gold, asked = _first(row, _GOLD), _first(row, _QUESTION)
-    if gold is None:
-        raise ConfigurationError(f"{where} has no gold answer", mend='add "gold"')
-    if asked is None:
-        raise ConfigurationError(f"{where} has no question", mend='add "question"')
-    wanted = row.get("answer_format", format)
-    try:
-        task = Task(messages=asked, id=str(row.get("id") or ""), context=row.get("context"), answer_format=wanted)
     except ValidationError as error:
-        raise ConfigurationError(f"{where}: {error.errors()[0]['msg']}", mend="correct the line") from None
-    return Example(as_task(task), str(gold))
-
-
-def _first(row: dict[str, Any], names: Sequence[str]) -> Any:
-    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+        first = error.errors()[0]
+        named = ".".join(str(part) for part in first["loc"])
+        said = f"{named}: {first['msg']}" if named else first["msg"]
+        raise ConfigurationError(f"{where}: {said}", mend="correct the line") from None
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{where}: {error}", mend="correct the line") from None
+    gold = next((row[name] for name in _GOLD if name in row), None)
+    if isinstance(gold, bool) or not isinstance(gold, (str, int, float)) or not str(gold).strip():
+        raise ConfigurationError(f"{where} has no gold answer ({gold!r})", mend='add "gold"')
+    return Example(task.model_copy(update={"answer_format": task.answer_format or format}), str(gold))

@@ -29,11 +29,11 @@ class Interval:
 def pairs_won(graded: Sequence[Graded]) -> tuple[float, int]:
     """(pairs of a right and a wrong attempt in which the right one scores higher, ties counting half; all such pairs)."""
     good = np.array([score for score, right in graded if right])
-    bad = np.array([score for score, right in graded if not right])
+    bad = np.sort(np.array([score for score, right in graded if not right]))
     if not len(good) or not len(bad):
         return 0.0, 0
-    difference = good[:, None] - bad[None, :]
-    return float((difference > 0).sum() + 0.5 * (difference == 0).sum()), len(good) * len(bad)
+    below, up_to = np.searchsorted(bad, good, side="left"), np.searchsorted(bad, good, side="right")
+    return float((below + up_to).sum()) / 2, len(good) * len(bad)
 
 
 def auroc(graded: Sequence[Graded]) -> float:

@@ -121,7 +121,8 @@ def weighted_accuracy(questions: Sequence[GradedQuestion], scorer: str) -> list[
     for question in questions:
         weights = [max(0.0, _figure(item, scorer, 0.0)) for item in question.candidates]
         answers = [item.answer for item in question.candidates]
-        weights = weights if any(weights) else [1.0] * len(weights)
+        voting = [weight for weight, answer in zip(weights, answers, strict=True) if answer is not None]
+        weights = weights if any(voting) else [1.0] * len(weights)
         found.append(_chosen(question, weighted_vote(answers, weights).winner))
     return found
 

@@ -16,12 +16,9 @@ def list_(json: Json = False) -> None:
     """The shipped recipes."""
     import orjson
 
-    from phronesis.graphs.recipe import Recipe, shipped
+    from phronesis.graphs.recipe import summaries
 
-    rows = []
-    for name in shipped():
-        recipe = Recipe.load(name)
-        rows.append({"name": name, "strategy": recipe.strategy.name, "description": recipe.file.description})
+    rows = summaries()
     if json:
         typer.echo(orjson.dumps(rows).decode())
         return

@@ -11,6 +11,8 @@ from typing import Any, cast
 import orjson
 import typer
 
+from phronesis.agents.scorers.signals import SIGNALS
+from phronesis.agents.scorers.table import choose_scorer
 from phronesis.bench.dataset import Example, read_examples
 from phronesis.bench.fitting import answer_rows, attempt_rows, fit_rows, held_out
 from phronesis.bench.ranking import Interval, mean_interval
@@ -54,8 +56,6 @@ class TestOrder:
 
 def run_test(order: TestOrder, *, json: bool, dry_run: bool) -> int:
     """Records a bank unless one is named, scores it, prints the table; the exit code."""
-    from phronesis.agents.scorers.table import choose_scorer
-
     settings = load_settings()
     recipe = bank_recipe(
         Recipe.load(order.recipe, overrides=settings_of(order.overrides, option="--set")), order.samples
@@ -254,8 +254,6 @@ def run_fit(
     json: bool,
 ) -> int:
     """Fits a logistic model on a scoring run and writes it; the exit code."""
-    from phronesis.agents.scorers.signals import SIGNALS
-
     if per not in ("attempt", "answer"):
         raise ConfigurationError(f"--per {per!r} is neither attempt nor answer", mend="choose one")
     settings = load_settings()
@@ -265,6 +263,8 @@ def run_fit(
     missing = [text for text in use if text not in known]
     if missing:
         raise ConfigurationError(f"run {scores!r} holds no scores of {missing[0]!r}", mend=f"known: {', '.join(known)}")
+    for text in use:
+        choose_scorer(text, kinds=("outcome", "group"))
     banks = Banks(settings)
     tasks = banks.tasks(scores)
     results = [

@@ -187,4 +187,5 @@ def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:
     typer.echo(f"calls per task: {law.calls} = {least[0]} to {most[0]}; depth: {law.depth} = {least[1]} to {most[1]}")
     if recipe.file.memory.mode == "write":
         typer.echo("and 1 or 2 calls more for each task that is learned from")
-    typer.echo(f"budget per task: {plan['budget_per_task'] or 'none'}")
+    limits = ", ".join(f"{name}={value:g}" for name, value in recipe.file.budget.model_dump(exclude_none=True).items())
+    typer.echo(f"budget per task: {limits or 'none'}")

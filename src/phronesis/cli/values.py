@@ -14,7 +14,7 @@ import orjson
 from pydantic import ValidationError
 
 from phronesis.core.errors import ConfigurationError
-from phronesis.core.task import Task
+from phronesis.core.task import Task, task_of_row
 
 
 def toml_value(text: str) -> Any:
@@ -72,7 +72,7 @@ def read_tasks(path: Path) -> tuple[list[Task], list[BadLine]]:
             bad.append(BadLine(number, "the line is empty"))
             continue
         try:
-            task = _task(orjson.loads(line), number)
+            task = task_of_row(orjson.loads(line), number)
         except orjson.JSONDecodeError as error:
             bad.append(BadLine(number, f"not JSON: {error}"))
             continue
@@ -85,19 +85,6 @@ def read_tasks(path: Path) -> tuple[list[Task], list[BadLine]]:
         seen.add(task.id)
         tasks.append(task)
     return tasks, bad
-
-
-def _task(item: Any, number: int) -> Task:
-    if not isinstance(item, dict):
-        raise ValueError("not an object")
-    asked = item.get("messages") or item.get("question")
-    if not asked:
-        raise ValueError("neither 'question' nor 'messages', or they are empty")
-    name = item.get("id")
-    if not (name is None or isinstance(name, (str, int))):
-        raise ValueError(f"id = {name!r} is neither text nor a number")
-    fields = {name: item[name] for name in ("context", "answer_format") if item.get(name) is not None}
-    return Task(id=f"line{number}" if name in (None, "") else str(name), messages=asked, **fields)
 
 
 def _reason(error: Exception) -> str:

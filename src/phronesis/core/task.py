@@ -76,3 +76,18 @@ def as_task(value: Task | str, *, id: str = "") -> Task:
     if not value.strip():
         raise ConfigurationError(f"the question is empty ({value!r})", mend="give the problem's text as QUESTION")
     return Task(messages=(Message(role="user", content=value),), id=id)
+
+
+def task_of_row(row: Any, number: int) -> Task:
+    """The task of one line of a data set: ``messages`` or ``question``, and perhaps ``id`` (else ``line<number>``),
+    ``context`` and ``answer_format``; other fields, gold answers above all, are never read. Raises ValueError."""
+    if not isinstance(row, dict):
+        raise ValueError("not an object")
+    asked = row.get("messages") or row.get("question")
+    if not asked:
+        raise ValueError("neither 'question' nor 'messages', or they are empty")
+    name = row.get("id")
+    if not (name is None or isinstance(name, (str, int))):
+        raise ValueError(f"id = {name!r} is neither text nor a number")
+    fields = {name: row[name] for name in ("context", "answer_format") if row.get(name) is not None}
+    return Task(id=f"line{number}" if name in (None, "") else str(name), messages=asked, **fields)
