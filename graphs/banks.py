@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from phronesis.core.errors import ConfigurationError
+from phronesis.core.events import Event
 from phronesis.core.journal import FILE_NAME, read_events
 from phronesis.core.result import Candidate
 from phronesis.core.settings import Settings
@@ -31,18 +32,20 @@ class Banks:
 
     def tasks(self, run: str) -> list[Task]:
         """The finished tasks of a run, in the order they were asked."""
-        events = list(read_events(run_folder(self._settings, run) / FILE_NAME))
+        events = self._events(run)
         done = {event.task for event in events if event.type == "task_finished"}
         asked = [event for event in events if event.type == "task_started" and event.task in done]
         return [Task.model_validate(event.data["asked"]) for event in asked]
 
     def _load(self, run: str) -> dict[str, tuple[Candidate, ...]]:
-        events = read_events(run_folder(self._settings, run) / FILE_NAME)
-        found = {}
-        for event in events:
-            if event.type == "run_started" and not event.data["texts"]:
-                raise ConfigurationError(f"run {run!r} was journalled without texts", mend="record the bank again")
-            if event.type == "task_finished":
-                items = event.data["result"]["candidates"]
-                found[event.task] = tuple(Candidate.model_validate(item) for item in items)
-        return found
+        finished = (event for event in self._events(run) if event.type == "task_finished")
+        return {
+            event.task: tuple(Candidate.model_validate(item) for item in event.data["result"]["candidates"])
+            for event in finished
+        }
+
+    def _events(self, run: str) -> list[Event]:
+        events = list(read_events(run_folder(self._settings, run) / FILE_NAME))
+        if any(event.type == "run_started" and not event.data["texts"] for event in events):
+            raise ConfigurationError(f"run {run!r} was journalled without texts", mend="record the bank again")
+        return events

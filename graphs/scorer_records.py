@@ -32,7 +32,7 @@ class ScorerRecord:
     format: str
     """Answer format of the tasks."""
     auroc: float | None
-    """Within a question; None when no question had both right and wrong attempts."""
+    """Within a question, or pooled where no question had both right and wrong attempts; None when neither is known."""
     low: float | None
     high: float | None
     attempts: int
@@ -53,7 +53,7 @@ class ScorerRecord:
     @property
     def text(self) -> str:
         """The test in words."""
-        area = "no mixed question" if self.auroc is None else f"AUROC within a question {self.auroc:.2f}"
+        area = "right and wrong attempts were not both seen" if self.auroc is None else f"AUROC {self.auroc:.2f}"
         interval = f" [{self.low:.2f}, {self.high:.2f}]" if self.low is not None and self.high is not None else ""
         return f"{area}{interval} on {self.questions} {self.format} questions of {self.model}, {self.day}"
 
@@ -102,7 +102,11 @@ class ScorerRecords:
     def _connect(self) -> sqlite3.Connection:
         try:
             connection = sqlite3.connect(self.path, timeout=10)
-            connection.execute(_TABLE)
+            try:
+                connection.execute(_TABLE)
+            except BaseException:
+                connection.close()
+                raise
         except sqlite3.Error as error:
             raise ConceptStoreError(
                 f"cannot open the statistics {str(self.path)!r}: {error}", mend="delete the file; it is rebuilt"

@@ -41,14 +41,17 @@ class JournaledPrograms:
             except TimeoutError:
                 raise account.deny("seconds") from None
 
-        return await self._effects.effect(
-            f"{site.key}>",
-            {"program": program},
-            work,
-            encode=asdict,
-            decode=lambda data: ProgramRun(**data),
-            note={"role": site.role},
-        )
+        try:
+            return await self._effects.effect(
+                f"{site.key}>",
+                {"program": program},
+                work,
+                encode=asdict,
+                decode=lambda data: ProgramRun(**data),
+                note={"role": site.role},
+            )
+        except BudgetExhausted as error:
+            raise account.deny(str(error.details["limit"])) from None
 
 
 def to_program(reply: Reply, *, id: str, where: str, round: int = 0, parents: tuple[str, ...] = ()) -> Candidate:
@@ -73,7 +76,8 @@ def to_program(reply: Reply, *, id: str, where: str, round: int = 0, parents: tu
 
 
 async def execute(ctx: RunContext, candidate: Candidate, *, branch: Branch) -> Candidate:
-    """The program with the answer that running it gave; one that failed stays without, its error in ``notes``.
+    """The program with the answer that running it gave; one that failed stays without, its error in ``notes``; one that the
+    seconds left no time for is a failed candidate.
 
     Raises ToolError where programs cannot be run."""
     if candidate.status == "failed":
@@ -81,7 +85,8 @@ async def execute(ctx: RunContext, candidate: Candidate, *, branch: Branch) -> C
     try:
         found = await ctx.programs.run(candidate.text, site=Site(branch, "python", candidate.id))
     except BudgetExhausted as late:
-        return candidate.model_copy(update={"notes": f"not run: {late.message}"})
+        lost = failure_of(late, f"{branch.path or 'task'} python")
+        return candidate.model_copy(update={"status": "failed", "text": "", "steps": (), "error": lost})
     answer = None if found.value is None else ctx.answers.canonical(found.value)
     if answer is not None:
         return candidate.model_copy(update={"answer": answer, "status": "ok"})

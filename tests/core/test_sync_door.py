@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Awaitable
 
 import pytest
 
-from phronesis.core.errors import ServerFailed
+from phronesis.core.errors import ServerFailed, TimedOut
 from phronesis.core.loop import run_sync
 from phronesis.core.side_by_side import side_by_side
 
@@ -110,7 +111,23 @@ def test_side_by_side_keeps_the_order() -> None:
     assert asyncio.run(none()) == []
 
 
-def test_side_by_side_raises_the_first_error_as_it_is_and_stops_the_rest() -> None:
+def test_side_by_side_lets_the_others_end_before_it_raises_a_typed_failure() -> None:
+    ended: list[str] = []
+
+    async def slow() -> None:
+        await asyncio.sleep(0.02)
+        ended.append("slow")
+        raise TimedOut("late")
+
+    async def fails() -> None:
+        raise ServerFailed("gone")
+
+    with pytest.raises(TimedOut, match="late"):
+        asyncio.run(both(slow(), fails()))
+    assert ended == ["slow"], "the first in the order given is raised, not the first in time"
+
+
+def test_side_by_side_stops_the_rest_on_any_other_error() -> None:
     stopped: list[str] = []
 
     async def slow() -> None:
@@ -120,13 +137,14 @@ def test_side_by_side_raises_the_first_error_as_it_is_and_stops_the_rest() -> No
             stopped.append("slow")
             raise
 
-    async def fails() -> None:
+    async def breaks() -> None:
         await asyncio.sleep(0.01)
-        raise ServerFailed("gone")
+        raise ZeroDivisionError("a defect")
 
-    async def both() -> None:
-        await side_by_side([slow(), fails()])
-
-    with pytest.raises(ServerFailed, match="gone"):
-        asyncio.run(both())
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        asyncio.run(both(slow(), breaks()))
     assert stopped == ["slow"]
+
+
+async def both(*work: Awaitable[None]) -> None:
+    await side_by_side(work)

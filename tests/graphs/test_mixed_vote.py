@@ -340,7 +340,6 @@ class TestResume:
             assert len(runs.read_text()) - before == executed - ran, f"after {count} lines"
             assert result.comparable() == whole.comparable(), f"after {count} lines"
 
-    @pytest.mark.xfail(strict=True, reason="defect 46: a replayed denial of a program is not noted")
     def test_seconds_end_a_program_too_and_a_resume_says_the_same(self, serve: Serve) -> None:
         serve(said(programs=("[0 for _ in iter(int, 1)]",)))
         result = mixed(1, 1, knobs__repair=False, budget__seconds=1.5).run("What?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,7 +173,8 @@ def _model_of(settings: Settings, bank: str) -> str:
 
 
 def _record(model: str, format: str, run: str, questions: Sequence[GradedQuestion], item: ScorerReport) -> ScorerRecord:
-    within = [None if figure != figure else figure for figure in (item.within.value, item.within.low, item.within.high)]
+    area = item.pooled if math.isnan(item.within.value) else item.within
+    within = [None if math.isnan(figure) else figure for figure in (area.value, area.low, area.high)]
     return ScorerRecord(
         model=model,
         scorer=item.scorer,
