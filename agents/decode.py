@@ -17,7 +17,9 @@ from phronesis.core.task import Message
 
 M = TypeVar("M", bound=BaseModel)
 _QUOTE = re.compile(r'(?<!\\)"')
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
+_LONGEST, _MOST_BRACES = 4000, 64
+"""What is longer, or opens more braces, is not repaired: that takes time that grows with their product."""
 
 
 def decode(completion: Completion, reply: type[M]) -> M:
@@ -50,11 +52,15 @@ def _parse(text: str) -> Any:
             return orjson.loads(candidate)
         except ValueError:
             continue
-    if len(_QUOTE.findall(candidates[-1])) % 2:
+    found = candidates[-1]
+    if len(found) > _LONGEST or found.count("{") > _MOST_BRACES or len(_QUOTE.findall(found)) % 2:
         return None
     from json_repair import repair_json
 
-    return repair_json(candidates[-1], return_objects=True)
+    try:
+        return repair_json(found, return_objects=True)
+    except (ValueError, RecursionError):  # brackets inside one another without end
+        return None
 
 
 def _braced(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_SCORE = re.compile(r"[ \t]*\(Score: \d+/10\)")
+_SCORE = re.compile(r"(?<![ \t])[ \t]*\(Score: \d+/10\)")
 _HEADING = re.compile(r"(?im)^[ \t]*(?:[#>*_][#>*_ \t]*)?step[ \t]+(\d+)\b")
 
 

@@ -63,6 +63,7 @@ class NumberAnswers:
         return abs(first - second) <= TOLERANCE * max(abs(first), abs(second))
 
 
+_TEXT = re.compile(r"\\text\{((?:(?!\\text\{)[^}])*)\}")
 _CHOICE = re.compile(r"\(?([A-J])\)?(?=$|[\s.,:;)\]*])")
 
 
@@ -78,7 +79,7 @@ class ChoiceAnswers:
         return _read(text, self.canonical, _last_choice, lenient=self.extraction == "lenient" and not cut_off)
 
     def canonical(self, raw: str) -> str | None:
-        text = re.sub(r"\\text\{([^}]*)\}", r"\1", raw).strip().strip("*_`\"'$ ")
+        text = _TEXT.sub(r"\1", raw).strip().strip("*_`\"'$ ")
         if re.fullmatch(r"\(?[a-j]\)?\.?", text):
             text = text.upper()
         found = _CHOICE.match(text)
@@ -103,7 +104,7 @@ class TextAnswers:
         return _read(text, self.canonical, last_line, lenient=self.extraction == "lenient" and not cut_off)
 
     def canonical(self, raw: str) -> str | None:
-        text = re.sub(r"\\text\{([^}]*)\}", r"\1", raw)
+        text = _TEXT.sub(r"\1", raw)
         text = " ".join(text.split()).strip(" \"'`*_.,;:!?").casefold()
         return _ARTICLES.sub("", text) or None
 

@@ -9,7 +9,7 @@ from phronesis.tools.numbers import NUMBER_IN_TEXT
 
 Extraction = Literal["lenient", "strict"]
 
-_LABEL = re.compile(r"(?:final\s+)?answer\s*(?:is|:|=)\s*[*_]*\s*:?\s*(.+)", re.IGNORECASE)
+_LABEL = re.compile(r"(?:final\s+)?answer\s*(?:is|:|=)[\s*_]*(?::\s*)?(.+)", re.IGNORECASE)
 _HEADING = re.compile(r"(?im)^[ \t]*(?:[#>*_][#>*_ \t]*)?step[ \t]+\d+\b")
 _MARK = re.compile(r"####\s*(.+)")
 

@@ -121,5 +121,5 @@ ENTRY = ScorerEntry(
     ),
     options=BackwardOptions,
     calls=lambda options: ScorerCalls(task=options.hidden * options.votes * options.answers, task_depth=1),
-    roles=lambda options: {"verifier": ()},
+    roles=lambda options: {"verifier": ("prefill",)},
 )

@@ -27,10 +27,10 @@ from phronesis.core.task import Task
 Framing = Literal["both", "correct", "error"]
 _WRAPPER = re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm)\s*\{")
 _LINE = re.compile(
-    r"^\W*(?:(?:the|my|final|so|therefore)\s+)*verdict\b[^\w\n]*(?:is\b[^\w\n]*)?(.*)$", re.IGNORECASE | re.MULTILINE
+    r"^[^\w\n]*(?:(?:the|my|final|so|therefore)[^\S\n]+)*verdict\b[^\w\n]*(?:is\b[^\w\n]*)?(.*)$", re.IGNORECASE | re.MULTILINE
 )
 _WORD = re.compile(r"\b(?:(not|n't)\s+(?:\w+\s+)?)?(yes|no|correct|incorrect|right|wrong)\b", re.IGNORECASE)
-_EITHER = re.compile(r"\byes\b\W*(?:or|/)\W*no\b|\bno\b\W*(?:or|/)\W*yes\b", re.IGNORECASE)
+_EITHER = re.compile(r"\byes\b[^\w/]*(?:or|/)\W*no\b|\bno\b[^\w/]*(?:or|/)\W*yes\b", re.IGNORECASE)
 _ANSWERS = {"yes": True, "no": False}
 _JUDGES = {"correct": True, "right": True, "incorrect": False, "wrong": False}
 
@@ -130,5 +130,5 @@ ENTRY = ScorerEntry(
     ),
     options=GenerativeOptions,
     calls=lambda options: ScorerCalls(attempt=options.votes * len(options.framings)),
-    roles=lambda options: {"verifier": ()},
+    roles=lambda options: {"verifier": ("prefill",)},
 )

@@ -22,7 +22,7 @@ from phronesis.core.site import Site
 from phronesis.core.task import Task
 
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
-_CODE = re.compile(r"```|^\s*(?:def|import|print)\b", re.MULTILINE)
+_CODE = re.compile(r"```|^[^\S\n]*(?:def|import|print)\b", re.MULTILINE)
 _HEDGE = re.compile(r"\b(?:wait|however|but this|not possible|cannot be|assum\w+|mistake|let'?s re)\b", re.IGNORECASE)
 SIGNALS = (
     "mean_logprob",

@@ -466,8 +466,8 @@ class TestInjection:
         server = serve(verdict("Verdict: No"))
         score(server, "generative(votes=1)", WRONG.model_copy(update={"text": text}))
         for request in server.seen:
-            assert [message["role"] for message in request.messages] == ["user"]
-            assert "{{question}}" in request.user
+            assert [message["role"] for message in request.messages] == ["user", "assistant"]
+            assert request.prefill.startswith("The problem") and "{{question}}" in request.user
 
 
 EVERY = {
@@ -577,7 +577,7 @@ class TestLogisticScorers:
         assert (calls.attempt, calls.task, calls.depth) == (1, 2, 1)
         assert set(choose_scorer(scorer).roles) == {"verifier", "programmer"}
         server = serve(
-            lambda request, index: "    return 42" if request.prefill else
+            lambda request, index: "    return 42" if "def solution" in request.prefill else
             f"Verdict: {'No' if '360' in request.user else 'Yes'}"
         )  # fmt: skip
         found = score(server, scorer, (RIGHT, WRONG, AGREES))
@@ -588,7 +588,7 @@ class TestLogisticScorers:
     def test_a_budget_that_does_not_reach_is_never_exceeded(self, serve: Serve, tmp_path: Path, calls: int) -> None:
         named = {"gen": "generative(votes=1, framing=correct)", "exe": "execution(programs=2)"}
         scorer = self.combined(tmp_path, {"gen": 1.0, "exe": 1.0}, named)
-        server = serve(lambda request, index: "    return 42" if request.prefill else "Verdict: Yes")
+        server = serve(lambda request, index: "    return 42" if "def solution" in request.prefill else "Verdict: Yes")
         with pytest.raises(BudgetExhausted):
             score(server, scorer, (RIGHT, WRONG, AGREES), account=Account(Budget(calls=calls)))
         assert server.calls <= calls
@@ -607,8 +607,8 @@ class TestLogisticScorers:
         named = {"gen": "generative(votes=1)", "exe": "execution(programs=1)"}
         scorer = self.combined(tmp_path, {"gen": 1.0, "exe": 1.0}, named)
         server = serve(
-            lambda request, index: "    return 42" if request.prefill else "Verdict: Yes",
-            faults=lambda request, number: REFUSED if request.prefill else None,
+            lambda request, index: "    return 42" if "def solution" in request.prefill else "Verdict: Yes",
+            faults=lambda request, number: REFUSED if "def solution" in request.prefill else None,
         )
         with pytest.raises(ModelError):
             score(server, scorer, (RIGHT, WRONG))
