@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from phronesis.agents.client.endpoint import Endpoint
+from phronesis.agents.client.endpoint import Endpoint, model_changed
 from phronesis.agents.client.profile import Capability
 from phronesis.agents.client.replicas import Replicas
 from phronesis.agents.client.retry import RetryRule
@@ -44,10 +44,10 @@ class RoleEndpoint:
         return found or self._pinned or self._section.model or ""
 
     async def open(self) -> Served:
-        """The endpoint, found or started. Raises SetupError."""
+        """The endpoint, found or started. Raises SetupError, ModelChanged where another model than the pinned one serves."""
         async with self._opening:
             if self._endpoint is None:
-                self._endpoint = await _resolve(self._section, self._settings)
+                self._endpoint = await _resolve(self._section, self._settings, self._pinned)
         return self._endpoint
 
     async def require(self, capabilities: Sequence[Capability], *, who: str) -> None:
@@ -119,19 +119,22 @@ def endpoints_for(
     return found
 
 
-async def _resolve(section: ModelSection, settings: Settings) -> Served:
+async def _resolve(section: ModelSection, settings: Settings, pinned: str | None) -> Served:
     urls, key = section.addresses or addresses(settings.base_url or ""), section.api_key
     model = section.model or settings.model
     if key is None and settings.api_key is not None:
         key = settings.api_key.get_secret_value()
     if not urls:
         lease = await _lease(model or DEFAULT_MODEL, settings)
+        if pinned and lease.model != pinned:
+            raise model_changed(pinned, "the embedded engine serves", [lease.model])
         urls, key, model = (lease.base_url,), lease.api_key, lease.model
     urls = tuple(_whole(url) for url in urls)
     opened = _OPEN.setdefault(asyncio.get_running_loop(), {})
-    identity = (*urls, model or "", key or "")
+    model = pinned or model
+    identity = (*urls, model or "", key or "", "pinned" if pinned else "")
     if identity not in opened:
-        found = [_endpoint(url, key, model, settings) for url in urls]
+        found = [_endpoint(url, key, model, settings, pinned=bool(pinned)) for url in urls]
         retry = RetryRule(retries=settings.retries)
         opened[identity] = found[0] if len(found) == 1 else Replicas(endpoints=found, retry=retry)
     return opened[identity]
@@ -142,11 +145,12 @@ def _whole(url: str) -> str:
     return url if url.endswith("/v1") else f"{url}/v1"
 
 
-def _endpoint(url: str, key: str | None, model: str | None, settings: Settings) -> Endpoint:
+def _endpoint(url: str, key: str | None, model: str | None, settings: Settings, *, pinned: bool) -> Endpoint:
     return Endpoint(
         base_url=url,
         api_key=key,
         wanted_model=model,
+        pinned=pinned,
         send_seed=settings.send_seed,
         concurrency=settings.concurrency,
         limiter=settings.limiter,

@@ -24,12 +24,20 @@ from phronesis.agents.client.streaming import Assembly
 from phronesis.agents.client.thinking import think_within
 from phronesis.agents.client.wire import begins_thinking, chat_body, parse_reply
 from phronesis.core.chat import Batch, ChatRequest, Completion, LabelProbabilities
-from phronesis.core.errors import EndpointUnreachable, ModelError, Refused, Retryable, ServerFailed
+from phronesis.core.errors import EndpointUnreachable, ModelChanged, ModelError, Refused, Retryable, ServerFailed
 from phronesis.core.http import exchange
 from phronesis.core.ports import Observer
 from phronesis.core.reward import RewardRequest, Rewards
 
 _CHAT = "/v1/chat/completions"
+
+
+def model_changed(begun_with: str | None, who: str, names: Sequence[str]) -> ModelChanged:
+    """The error for a run that finds another model than the one it began with. ``who``: "X serves"."""
+    return ModelChanged(
+        f"the run began with the model {begun_with!r}, and {who} {', '.join(map(repr, names[:8]))}",
+        mend=f"serve {begun_with!r} again, then resume the run; or start a new run",
+    )
 
 
 @dataclass(kw_only=True)
@@ -38,6 +46,8 @@ class Endpoint(Connection):
 
     wanted_model: str | None = None
     """None = the first model the server lists."""
+    pinned: bool = False
+    """A run began with ``wanted_model``: it does not go on with another one."""
     send_seed: bool | None = None
     """Whether seeds are sent; None = as the profile says."""
     _profile: Profile | None = field(default=None, repr=False)
@@ -79,6 +89,10 @@ class Endpoint(Connection):
             raise EndpointUnreachable(
                 f"{self.base_url} is not ready: {error.message}", mend="wait until it is, or read its log"
             ) from None
+        except EndpointUnreachable as error:
+            if self.pinned and "served" in error.details:
+                raise model_changed(self.wanted_model, f"{self.base_url} serves", error.details["served"]) from None
+            raise
 
     def narrow(self, common: Profile) -> None:
         """Uses no more than what other servers of the model can do too, so that replies do not depend on the server."""

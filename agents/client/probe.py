@@ -51,6 +51,7 @@ async def probe(send: Send, *, url: str, wanted_model: str | None) -> Profile:
         found = found._replace(most=1)
     return Profile(
         model=model,
+        answers_as=found.name,
         engine=engine,
         logprobs=found.logprobs,
         max_n=MOST_CHOICES if found.most > 1 else 1,
@@ -74,7 +75,9 @@ async def card_of(send: Send, url: str, wanted_model: str | None) -> tuple[str, 
     card = next((item for item in listed if item["id"] == model), None)
     if names and card is None:
         raise EndpointUnreachable(
-            f"{url} does not serve the model {model!r}", mend=f"name one it serves: {', '.join(names[:8])}"
+            f"{url} does not serve the model {model!r}",
+            mend=f"name one it serves: {', '.join(names[:8])}",
+            served=names,
         )
     return model, card or {}
 
@@ -117,6 +120,7 @@ class _Sampling(NamedTuple):
     greedy: bool = True
     counts_all: bool = True
     fingerprint: str = ""
+    name: str = ""
 
 
 async def _sampling(send: Send, model: str) -> _Sampling:
@@ -131,8 +135,8 @@ async def _sampling(send: Send, model: str) -> _Sampling:
             if alternatives and not rows:
                 break
             counted = int((payload.get("usage") or {}).get("completion_tokens") or 0)
-            fingerprint = str(payload.get("system_fingerprint") or "")
-            return _Sampling(alternatives, n, temperature == 0, n == 1 or counted >= 2, fingerprint)
+            fingerprint, name = str(payload.get("system_fingerprint") or ""), str(payload.get("model") or "")
+            return _Sampling(alternatives, n, temperature == 0, n == 1 or counted >= 2, fingerprint, name)
     return _Sampling()
 
 

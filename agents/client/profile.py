@@ -33,6 +33,8 @@ class Profile:
 
     model: str
     """Name the server knows the model by."""
+    answers_as: str = ""
+    """Name that its replies carry; empty = none. Another one later means that another model answers."""
     engine: str = "unknown"
     """``owned_by`` of the model list: vllm, llamacpp ..."""
     logprobs: int = 0

@@ -34,11 +34,13 @@ class Assembly:
         self._rows: list[Any] = []
         self._finish: str | None = None
         self._usage: Mapping[str, Any] | None = None
+        self._model = ""
 
     def take(self, event: Any) -> list[Piece]:
         """What an event adds, to be shown. Raises ServerFailed for one that belongs to no chat completion."""
         try:
             self._usage = event.get("usage") or self._usage
+            self._model = event.get("model") or self._model
             choice: Mapping[str, Any] = next((item for item in event.get("choices") or () if not item.get("index")), {})
             delta = choice.get("delta") or {}
             self._finish = choice.get("finish_reason") or self._finish
@@ -61,7 +63,7 @@ class Assembly:
         choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": self._finish}
         if self._rows:
             choice["logprobs"] = {"content": self._rows}
-        return orjson.dumps({"choices": [choice], "usage": self._usage})
+        return orjson.dumps({"model": self._model, "choices": [choice], "usage": self._usage})
 
     def _without_echo(self, text: str) -> str:
         """What is new; text that may turn out to be the echo is held back until that is known."""

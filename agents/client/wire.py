@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -17,7 +17,7 @@ from phronesis.agents.client.profile import Profile
 from phronesis.agents.client.thinking import CLOSED, split_thinking
 from phronesis.core.chat import Alternative, ChatRequest, Completion, FinishReason, TokenLogprobs, Usage
 from phronesis.core.collector import collector_paused
-from phronesis.core.errors import ContextOverflow, ModelError, RateLimited, Refused, ServerFailed
+from phronesis.core.errors import ContextOverflow, ModelChanged, ModelError, RateLimited, Refused, ServerFailed
 from phronesis.core.http import HttpReply
 
 _TOKEN, _LOGPROB = itemgetter("token"), itemgetter("logprob")
@@ -111,11 +111,13 @@ def parse_reply(
 ) -> tuple[tuple[Completion, ...], Usage]:
     """n completions in choice order and what they cost.
 
-    Raises ServerFailed when the body is not JSON or holds fewer choices than were asked for."""
+    Raises ServerFailed when the body is not JSON, holds fewer choices than were asked for or one of them twice; ModelChanged
+    when the reply carries another model's name than the probe's reply did."""
     try:
         with collector_paused():
             payload = orjson.loads(body)
             choices = sorted(payload["choices"], key=lambda choice: choice.get("index", 0))
+            name, twice = str(payload.get("model") or ""), _twice(choices)
             completions = tuple(_completion(choice, profile, request) for choice in choices[:n])
             spent = payload.get("usage") or {}
             details = spent.get("prompt_tokens_details") or {}
@@ -125,6 +127,13 @@ def parse_reply(
             del payload, choices
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServerFailed(f"{url} sent no chat completion ({error!r}): {body[:120]!r}", malformed=True) from None
+    if profile.answers_as and name and name != profile.answers_as:
+        raise ModelChanged(
+            f"{url} answered as the model {name!r}, and as {profile.answers_as!r} before",
+            mend="serve the model that the run began with, then resume the run; or start a new run",
+        )
+    if twice is not None:
+        raise ServerFailed(f"{url} sent two choices with the index {twice}", malformed=True)
     if len(completions) < n:
         raise ServerFailed(f"{url} sent {len(completions)} of {n} choices", malformed=True)
     counted = sum(completion.tokens for completion in completions)
@@ -140,6 +149,12 @@ def parse_reply(
         cached_tokens=cached,
         reasoning_tokens=thought,
     )
+
+
+def _twice(choices: Sequence[Mapping[str, Any]]) -> Any:
+    """The first index that two choices have; servers that number none are taken at their order."""
+    found = [choice["index"] for choice in choices if "index" in choice]
+    return next((left for left, right in pairwise(found) if left == right), None)
 
 
 def _shared_out(completions: Sequence[Completion], tokens: int) -> tuple[Completion, ...]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from phronesis.agents.client.profile import Capability
 from phronesis.agents.scorers.logistic import LogisticModel, load_model
@@ -24,6 +24,7 @@ from phronesis.agents.scorers.table import (
     ScorerEntry,
     ScorerOptions,
     choose_scorer,
+    united,
 )
 from phronesis.core.errors import RecipeError
 from phronesis.core.ports import GroupScorer, OutcomeScorer
@@ -40,6 +41,12 @@ class CombinedOptions(ScorerOptions):
     """Logistic model: a shipped name or the path of a file made by ``phronesis scorers fit``."""
     signals: str = Field(default="signals")
     """Logistic model of the single attempts."""
+
+    @field_validator("model", "signals")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        load_model(value)
+        return value
 
 
 def answer_figures(
@@ -158,7 +165,7 @@ def _calls(options: CombinedOptions) -> ScorerCalls:
 
 
 def _roles(options: CombinedOptions) -> Mapping[str, tuple[Capability, ...]]:
-    return {role: needed for scorer in _members(options).values() for role, needed in scorer.roles.items()}
+    return united(scorer.roles for scorer in _members(options).values())
 
 
 ENTRY = ScorerEntry(

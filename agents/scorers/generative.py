@@ -26,10 +26,12 @@ from phronesis.core.task import Task
 
 Framing = Literal["both", "correct", "error"]
 _WRAPPER = re.compile(r"\\(?:boxed|text|textbf|mathbf|mathrm)\s*\{")
+_NO_ERROR = re.compile(r"\bno\s+(?:errors?|mistakes?)\b", re.IGNORECASE)
 _LINE = re.compile(
-    r"^[^\w\n]*(?:(?:the|my|final|so|therefore)[^\S\n]+)*verdict\b[^\w\n]*(?:is\b[^\w\n]*)?(.*)$", re.IGNORECASE | re.MULTILINE
+    r"^(?:\d+[.)])?[^\w\n]*(?:(?:the|my|final|so|therefore)[^\S\n]+)*verdict\b[^\w\n]*(?:is\b[^\w\n]*)?(.*)$",
+    re.IGNORECASE | re.MULTILINE,
 )
-_WORD = re.compile(r"\b(?:(not|n't)\s+(?:\w+\s+)?)?(yes|no|correct|incorrect|right|wrong)\b", re.IGNORECASE)
+_WORD = re.compile(r"(?:(\bnot|n't|n’t)\s+(?:\w+\s+)?)?\b(yes|no|correct|incorrect|right|wrong)\b", re.IGNORECASE)
 _EITHER = re.compile(r"\byes\b[^\w/]*(?:or|/)\W*no\b|\bno\b[^\w/]*(?:or|/)\W*yes\b", re.IGNORECASE)
 _ANSWERS = {"yes": True, "no": False}
 _JUDGES = {"correct": True, "right": True, "incorrect": False, "wrong": False}
@@ -64,6 +66,8 @@ def read_verdict(text: str, framing: Literal["correct", "error"] = "correct") ->
         return None
     said = lines[-1][1].strip() or next((line for line in plain[lines[-1].end() :].splitlines() if line.strip()), "")
     word = _WORD.search(said)
+    if _NO_ERROR.search(said):
+        return True
     if word is None or _EITHER.search(said) or "verdict" in said.lower():
         return None
     name, negated = word[2].lower(), word[1] is not None

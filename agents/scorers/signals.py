@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from phronesis.agents.expressions import evaluate
 from phronesis.agents.scorers.arithmetic import equations
@@ -82,6 +82,12 @@ class SignalsOptions(ScorerOptions):
 
     model: str = Field(default="signals")
     """Logistic model: a shipped name or the path of a file made by ``phronesis scorers fit``."""
+
+    @field_validator("model")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        load_model(value)
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
@@ -129,6 +129,15 @@ def find_scorer(name: str) -> ScorerEntry:
     if not isinstance(entry, ScorerEntry):
         raise RecipeError(f"{target} is not a ScorerEntry but {type(entry).__name__}")
     return entry
+
+
+def united(needs: Iterable[Mapping[str, tuple[Capability, ...]]]) -> dict[str, tuple[Capability, ...]]:
+    """What each role's endpoint must offer when several scorers call it."""
+    found: dict[str, tuple[Capability, ...]] = {}
+    for part in needs:
+        for role, capabilities in part.items():
+            found[role] = tuple(dict.fromkeys((*found.get(role, ()), *capabilities)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from langgraph.types import Send
 from pydantic import Field, field_validator
 
 from phronesis.agents.client.profile import Capability
-from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
+from phronesis.agents.scorers.table import ChosenScorer, choose_scorer, united
 from phronesis.agents.solver import Solver
 from phronesis.core.budget import Branch
 from phronesis.core.chat import Sampling
@@ -350,7 +350,7 @@ def needs(knobs: MagicoreKnobs) -> Mapping[str, tuple[Capability, ...]]:
         "reviewer": ("prefill",),
         "refiner": ("prefill", *scoring),
     }
-    return {**roles, **{role: found for scorer in knobs.scorers for role, found in scorer.roles.items()}}
+    return united((roles, *(scorer.roles for scorer in knobs.scorers)))
 
 
 STRATEGY = Strategy(

@@ -18,7 +18,7 @@ from langgraph.runtime import Runtime
 from pydantic import field_validator
 
 from phronesis.agents.client.profile import Capability
-from phronesis.agents.scorers.table import choose_scorer
+from phronesis.agents.scorers.table import choose_scorer, united
 from phronesis.core.result import Candidate
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.cost import CostLaw, Observable
@@ -103,7 +103,7 @@ def cost(knobs: ScoreBankKnobs) -> CostLaw:
 
 
 def needs(knobs: ScoreBankKnobs) -> Mapping[str, tuple[Capability, ...]]:
-    return {role: found for text in knobs.scorers for role, found in choose_scorer(text).roles.items()}
+    return united(choose_scorer(text).roles for text in knobs.scorers)
 
 
 STRATEGY = Strategy(

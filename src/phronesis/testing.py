@@ -340,7 +340,7 @@ class FakeServer:
         usage = (asked.body.get("stream_options") or {}).get("include_usage")
         chunks += [{"choices": [], "usage": payload["usage"]}] if usage else []
         for chunk in chunks[: len(chunks) // 2] if half else chunks:
-            await response.write(b"data: " + orjson.dumps(chunk) + b"\n\n")
+            await response.write(b"data: " + orjson.dumps({"model": self.model, **chunk}) + b"\n\n")
             await asyncio.sleep(self.pace)
         if half:
             assert request.transport is not None

@@ -24,15 +24,16 @@ UNITS = [
     "final ", "####", "#### ", "verdict ", "the\n", "yes ", "not ", "x ",
 ]  # fmt: skip
 HEADS = ["", "Answer:", "the answer is", "Verdict: yes", "Verdict", "```json", "####", '{"a": "', "5 * 3 = ", "(Score:"]
-EVERY = """
+COMMON = [" ", "\n", "\\", "\\boxed{"]
+READ = """
 import faulthandler, sys
-faulthandler.dump_traceback_later(90, exit=True)
+faulthandler.dump_traceback_later(240, exit=True)
 sys.path.insert(0, sys.argv[1])
-from test_huge_replies import HEADS, SIZE, UNITS, read_all
-for unit in UNITS:
-    for head in HEADS:
-        for tail in ("", "!"):
-            read_all(head + unit * (SIZE // len(unit)) + tail)
+from test_huge_replies import COMMON, HEADS, SIZE, UNITS, read_all
+some = [(head, unit, "") for unit in UNITS for head in (HEADS if unit in COMMON else [""])]
+every = [(head, unit, tail) for unit in UNITS for head in HEADS for tail in ("", "!")]
+for head, unit, tail in every if sys.argv[2] == "every" else some:
+    read_all(head + unit * (SIZE // len(unit)) + tail)
 print("read")
 """
 """A regular expression that backtracks without end holds the interpreter: only a process of its own can be stopped."""
@@ -59,9 +60,10 @@ def read_all(text: str) -> None:
         pass
 
 
-def test_every_reader_is_done_with_100_kb_of_anything_repeated() -> None:
-    folder = __file__.rpartition("/")[0]
-    done = subprocess.run([sys.executable, "-c", EVERY, folder], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("which", ["some", pytest.param("every", marks=pytest.mark.soak)])
+def test_every_reader_is_done_with_100_kb_of_anything_repeated(which: str) -> None:
+    command = [sys.executable, "-c", READ, __file__.rpartition("/")[0], which]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "read\n", done.stderr[-2000:]
 
 

@@ -137,7 +137,6 @@ class TestCalls:
     def test_what_endpoints_must_offer(self) -> None:
         assert choose_scorer("judge").roles == {"judge": ("logprobs", "prefill")}
         assert choose_scorer("generative").roles == {"verifier": ("prefill",)}
-        assert choose_scorer("backward").roles == {"verifier": ()}
         assert choose_scorer("execution").roles == {"programmer": ("prefill",)}
         assert choose_scorer("self_certainty").logprobs and not choose_scorer("generative").logprobs
 

@@ -196,6 +196,16 @@ class TestReadVerdict:
     def test_a_verdict_may_stand_below_its_heading(self, text: str) -> None:
         assert read_verdict(text) is True
 
+    @pytest.mark.parametrize("text", ["Verdict: It isn't correct.", "Verdict: The final answer isn't right."])
+    def test_a_contracted_negation_is_one(self, text: str) -> None:
+        assert read_verdict(text) is False
+
+    @pytest.mark.parametrize(
+        "text", ["Verdict: There is no error.", "Verdict: no error found; the solution is correct"]
+    )
+    def test_no_error_speaks_for_the_solution_whatever_was_asked(self, text: str) -> None:
+        assert read_verdict(text, "correct") is True and read_verdict(text, "error") is True
+
 
 class TestGenerative:
     @pytest.mark.parametrize(

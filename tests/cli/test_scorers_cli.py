@@ -226,7 +226,6 @@ class TestDryRun:
         assert "4 questions" in out and "generative(votes=1): at most 24 calls" in out
         assert "pairwise: at most 48 calls" in out and "arithmetic: at most 0 calls" in out
 
-    @pytest.mark.xfail(strict=True, reason="defect 49: the attempts of the bank are taken to be --samples")
     def test_the_attempts_of_the_bank_count(self, phronesis: Phronesis, server: FakeServer, dataset: Path) -> None:
         bank = json.loads(phronesis("test", "--dataset", str(dataset), "--samples", "6", "--json", "arithmetic")[1])[
             "bank"
@@ -234,7 +233,6 @@ class TestDryRun:
         code, out, _ = phronesis("test", "--dataset", str(dataset), "--bank", bank, "--dry-run", "generative(votes=1)")
         assert code == 0 and "at most 48 calls" in out
 
-    @pytest.mark.xfail(strict=True, reason="defect 50: --dry-run --json prints no JSON")
     def test_as_json(self, phronesis: Phronesis, server: FakeServer, dataset: Path) -> None:
         json.loads(phronesis("test", "--dataset", str(dataset), "--dry-run", "--json", "generative(votes=1)")[1])
 
@@ -249,10 +247,7 @@ class TestMistakes:
             (("--scores", "nobody"), "no run 'nobody'"), (("judge", "--recipe", "nobody"), "nobody"),
             (("judge", "--set", "knobs.kk=1"), "did you mean"), (("judge", "--set", "knobs.k"), "KEY=VALUE"),
             (("judge", "--samples", "1"), ""), (("judge", "--limit", "0"), ""), (("judge", "--parallel", "0"), ""),
-            pytest.param(
-                ("signals(model=nowhere.toml)",), "nowhere.toml",
-                marks=pytest.mark.xfail(strict=True, reason="defect 53: found when the bank has been paid for"),
-            ),
+            (("signals(model=nowhere.toml)",), "nowhere.toml"),
         ],
     )  # fmt: skip
     def test_wrong_usage_is_2_and_names_the_value(
@@ -278,7 +273,6 @@ class TestMistakes:
         code, _, err = phronesis("test", "--dataset", str(dataset), "self_certainty")
         assert code == 2 and says in err and "Traceback" not in err
 
-    @pytest.mark.xfail(strict=True, reason="defect 51: an unreadable gold answer is found after everything was paid")
     def test_a_gold_answer_that_cannot_be_read_costs_nothing(
         self, phronesis: Phronesis, server: FakeServer, tmp_path: Path
     ) -> None:
@@ -299,13 +293,12 @@ class TestMistakes:
         code, _, err = phronesis("test", "--dataset", str(dataset), "--scores", bank)
         assert code == 2 and "scores no bank" in err
 
-    @pytest.mark.xfail(strict=True, reason="defect 54: StopIteration")
     def test_a_run_that_never_began(self, phronesis: Phronesis, server: FakeServer, dataset: Path, home: Path) -> None:
         folder = home / "runs" / "20260101-000000-abcdef"
         folder.mkdir(parents=True)
         (folder / FILE_NAME).touch()
-        for option in ("--scores", "--bank"):
-            code, _, err = phronesis("test", "--dataset", str(dataset), option, folder.name, "arithmetic")
+        for option, scorers in (("--scores", ()), ("--bank", ("arithmetic",))):
+            code, _, err = phronesis("test", "--dataset", str(dataset), option, folder.name, *scorers)
             assert code == 2 and folder.name in err and "Traceback" not in err
 
     def test_no_server_is_3(self, phronesis: Phronesis, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +314,6 @@ class TestMistakes:
             code, _, err = phronesis("test", "--dataset", str(dataset), "judge")
             assert code == 3 and "logprobs" in err and server.calls == 0
 
-    @pytest.mark.xfail(strict=True, reason="defect 52: a scorer that failed throughout is a success and a record")
     def test_a_scorer_that_fails_throughout_is_a_failure(
         self, phronesis: Phronesis, server: FakeServer, dataset: Path
     ) -> None:
@@ -437,7 +429,7 @@ class TestFit:
 
     @pytest.mark.parametrize(
         "per",
-        ["attempt", pytest.param("answer", marks=pytest.mark.xfail(strict=True, reason="defect 55: a ValueError"))],
+        ["attempt", "answer"],
     )
     def test_one_kind_alone_cannot_be_fitted(
         self, phronesis: Phronesis, server: FakeServer, tmp_path: Path, per: str
@@ -448,7 +440,6 @@ class TestFit:
         code, _, err = phronesis("fit", "--dataset", str(dataset), "--scores", run, "--out", str(out), "--per", per)
         assert code == 2 and "cannot be fitted" in err.replace("nothing can be fitted", "cannot be fitted")
 
-    @pytest.mark.xfail(strict=True, reason="defect 56: FileNotFoundError")
     def test_a_file_that_cannot_be_written(
         self, phronesis: Phronesis, dataset: Path, scores: str, tmp_path: Path
     ) -> None:
@@ -456,7 +447,6 @@ class TestFit:
         code, _, err = phronesis("fit", "--dataset", str(dataset), "--scores", scores, "--out", str(out))
         assert code in (1, 2, 3) and str(out) in err
 
-    @pytest.mark.xfail(strict=True, reason="defect 57: one of them is lost")
     def test_two_scorers_of_one_name_are_two_features_or_refused(
         self, phronesis: Phronesis, server: FakeServer, dataset: Path, tmp_path: Path
     ) -> None:
@@ -467,7 +457,6 @@ class TestFit:
         code, _, err = phronesis("fit", "--dataset", str(dataset), "--scores", run, "--out", str(out), *use)
         assert code == 2 or out.read_text(encoding="utf-8").count("votes=1") == 2, err
 
-    @pytest.mark.xfail(strict=True, reason="defect 58: it stays in the model")
     def test_a_scorer_whose_feature_is_left_out_is_not_paid_for(
         self, phronesis: Phronesis, dataset: Path, scores: str, tmp_path: Path
     ) -> None:

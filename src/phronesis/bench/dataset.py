@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.task import AnswerFormat, Task, task_of_row
+from phronesis.tools.answers import answer_space
 
 _GOLD = ("gold", "answer", "target")
 
@@ -21,6 +22,18 @@ class Example:
 
     task: Task
     gold: str
+
+
+def canonical_gold(example: Example) -> str:
+    """The gold answer in canonical form. Raises ConfigurationError when it cannot be read in the task's format."""
+    space = answer_space(example.task.answer_format or "text")
+    found = space.canonical(example.gold) or space.extract(example.gold)
+    if found is None:
+        raise ConfigurationError(
+            f"the gold answer {example.gold[:80]!r} of {example.task.id!r} is no {space.format}",
+            mend="correct the line, or give it the answer_format it has",
+        )
+    return found
 
 
 def read_examples(path: Path, *, format: AnswerFormat | None = None, limit: int | None = None) -> list[Example]:

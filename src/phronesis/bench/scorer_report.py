@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from phronesis.bench.dataset import Example
+from phronesis.bench.dataset import Example, canonical_gold
 from phronesis.bench.ranking import Graded, Interval, auroc, auroc_within, bootstrap, mean_interval, paired
-from phronesis.core.errors import ConfigurationError
 from phronesis.core.result import Candidate, Result
 from phronesis.graphs.policies.voting import majority, weighted_vote
 from phronesis.tools.answers import answer_space
@@ -41,12 +40,7 @@ def grade(results: Sequence[Result], examples: Sequence[Example]) -> list[Graded
             continue
         example = gold[result.task_id]
         space = answer_space(example.task.answer_format or "text")
-        wanted = space.canonical(example.gold) or space.extract(example.gold)
-        if wanted is None:
-            raise ConfigurationError(
-                f"the gold answer {example.gold[:80]!r} of {result.task_id!r} is no {space.format}",
-                mend="correct the line, or give it the answer_format it has",
-            )
+        wanted = canonical_gold(example)
         kept = tuple(item for item in result.candidates if item.status != "failed")
         right = tuple(item.answer is not None and space.equal(item.answer, wanted) for item in kept)
         found.append(GradedQuestion(result.task_id, kept, right))

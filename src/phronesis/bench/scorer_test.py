@@ -58,6 +58,7 @@ async def score_bank(
     tasks: Sequence[Task],
     *,
     models: dict[str, Any],
+    answer: dict[str, Any],
     settings: Settings,
     parallel: int,
     resume: str | None = None,
@@ -77,6 +78,7 @@ async def score_bank(
             "strategy": "score_bank",
             "knobs": {"bank": bank, "scorers": list(scorers)},
             "models": models,
+            "answer": answer,
             "calibration": "frozen",
         }
         run = await Run.start(Recipe.from_data(data, source="scorers test"), settings=settings, listener=listener)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,13 +19,18 @@ def list_(json: Json = False) -> None:
     import orjson
 
     from phronesis.agents.scorers.table import choose_scorer, find_scorer, scorer_names
+    from phronesis.core.errors import PhronesisError
     from phronesis.core.settings import load_settings
     from phronesis.graphs.scorer_records import ScorerRecords
 
     tested = ScorerRecords(load_settings().home / "statistics.sqlite3").latest()
     rows: list[dict[str, Any]] = []
     for name in scorer_names():
-        entry, calls = find_scorer(name), choose_scorer(name).calls
+        try:
+            entry, calls = find_scorer(name), choose_scorer(name).calls
+        except (PhronesisError, ImportError, AttributeError) as error:
+            print(f"phronesis: the scorer {name!r} cannot be used: {error}", file=sys.stderr)
+            continue
         rows.append(
             {
                 "name": name,
@@ -108,7 +114,7 @@ def fit(
 
       phronesis scorers fit --dataset gold.jsonl --scores RUN --per answer --use execution --out combined.toml
     """
-    from phronesis.cli.scorer_tests import run_fit
+    from phronesis.cli.scorer_fits import run_fit
 
     raise typer.Exit(
         run_fit(dataset, scores, out, per=per, use=tuple(use or ()), features=features, ridge=ridge, json=json)

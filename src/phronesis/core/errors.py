@@ -8,6 +8,7 @@ PhronesisError
 │   ├── ModelMissing              no model file, or one whose sha256 is wrong
 │   ├── EndpointUnreachable       nothing answers at the configured address
 │   ├── CapabilityMissing         the server cannot do what the recipe needs
+│   ├── ModelChanged              another model answers than the run began with; replies of two models are never mixed
 │   └── JournalUnwritable         the run folder cannot be written (disk full, read-only)
 ├── ModelError                    one call failed; data for the strategy, never an answer
 │   ├── Retryable
@@ -81,6 +82,10 @@ class EndpointUnreachable(SetupError):
 
 
 class CapabilityMissing(SetupError):
+    pass
+
+
+class ModelChanged(SetupError):
     pass
 
 
