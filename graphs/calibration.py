@@ -6,13 +6,11 @@ read into its journal, and adds its own when it ends; adding the same task of th
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 
-from phronesis.core.errors import ConceptStoreError
 from phronesis.graphs.policies.reward import RewardStatistics, statistics_of
+from phronesis.graphs.statistics_file import statistics_file
 
 _TABLE = """CREATE TABLE IF NOT EXISTS first_rewards (
     family TEXT NOT NULL, run TEXT NOT NULL, task TEXT NOT NULL, reward REAL NOT NULL,
@@ -30,7 +28,7 @@ class Calibration:
         if not self.path.is_file():
             return {}
         rewards: dict[str, list[float]] = {}
-        with closing(self._connect()) as connection:
+        with statistics_file(self.path, _TABLE) as connection:
             query = "SELECT family, reward FROM first_rewards ORDER BY family, run, task"
             for family, reward in connection.execute(query):
                 rewards.setdefault(family, []).append(reward)
@@ -41,16 +39,5 @@ class Calibration:
         rows = [(family, run, task, reward) for task, found in rewards for family, reward in found.items()]
         if not rows:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._connect()) as connection, connection:
+        with statistics_file(self.path, _TABLE) as connection:
             connection.executemany("INSERT OR IGNORE INTO first_rewards VALUES (?, ?, ?, ?)", rows)
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            connection = sqlite3.connect(self.path, timeout=10)
-            connection.execute(_TABLE)
-        except sqlite3.Error as error:
-            raise ConceptStoreError(
-                f"cannot open the reward statistics {str(self.path)!r}: {error}", mend="delete the file; it is rebuilt"
-            ) from None
-        return connection

@@ -6,8 +6,8 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from phronesis.agents.client.endpoint import Endpoint, model_changed
-from phronesis.agents.client.profile import Capability
+from phronesis.agents.client.endpoint import Endpoint
+from phronesis.agents.client.profile import Capability, model_changed
 from phronesis.agents.client.replicas import Replicas
 from phronesis.agents.client.retry import RetryRule
 from phronesis.core.chat import Batch, ChatRequest, LabelProbabilities
@@ -133,7 +133,7 @@ async def _resolve(section: ModelSection, settings: Settings, pinned: str | None
     opened = _OPEN.setdefault(asyncio.get_running_loop(), {})
     model = pinned or model
     identity = (*urls, model or "", key or "", "pinned" if pinned else "")
-    if identity not in opened:
+    if identity not in opened or opened[identity].stale:
         found = [_endpoint(url, key, model, settings, pinned=bool(pinned)) for url in urls]
         retry = RetryRule(retries=settings.retries)
         opened[identity] = found[0] if len(found) == 1 else Replicas(endpoints=found, retry=retry)

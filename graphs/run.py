@@ -242,8 +242,12 @@ class Run:
                 self.journal.note(Event("task_started", task.id, "task", {"asked": task.model_dump(mode="json")}))
 
     async def solve(self, task: Task) -> Result:
-        """One task's Result. A failed call or a limit makes a failed or partial Result; setup errors are raised."""
+        """One task's Result. A failed call or a limit makes a failed or partial Result; setup errors are raised.
+
+        Raises ConfigurationError for a task whose id the run has solved: its journal holds one solution of each."""
         assert self._around is not None
+        if task.id in self._statuses:
+            raise ConfigurationError(f"the run has solved a task {task.id!r}", mend="give each task its own id")
         self.announce([task])
         result, rewards = await solve_task(self._around, task)
         self._statuses[task.id] = result.status
@@ -287,13 +291,15 @@ class Run:
 
     async def close(self) -> None:
         """Unlocks journal and memory, closes connections nobody else needs; without ``finish`` the run is interrupted."""
-        self.journal.close()
-        if self.recording is not None:
-            self.recording.close()
-        await release_pools()
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+        try:
+            self.journal.close()
+        finally:
+            if self.recording is not None:
+                self.recording.close()
+            await release_pools()
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
 
     async def __aenter__(self) -> Run:
         return self

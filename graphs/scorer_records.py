@@ -5,15 +5,13 @@ A run looks its scorers up when it starts and says so when one ranked no better 
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phronesis.core.errors import ConceptStoreError
+from phronesis.graphs.statistics_file import statistics_file
 
 _TABLE = """CREATE TABLE IF NOT EXISTS scorer_tests (
     model TEXT NOT NULL, scorer TEXT NOT NULL, format TEXT NOT NULL, auroc REAL, low REAL, high REAL,
@@ -76,17 +74,16 @@ class ScorerRecords:
         if not self.path.is_file():
             return []
         names = ScorerRecord.__slots__
-        with closing(self._connect()) as connection:
+        with statistics_file(self.path, _TABLE) as connection:
             rows = connection.execute(f"SELECT {', '.join(names)} FROM scorer_tests ORDER BY model, scorer, format")
             return [ScorerRecord(**dict(zip(names, row, strict=True))) for row in rows]
 
     def save(self, records: Sequence[ScorerRecord]) -> None:
         """Puts each in the place of the earlier test of the same model, scorer and format."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         names = ScorerRecord.__slots__
         marks = ", ".join("?" * len(names))
         rows = [tuple(getattr(record, name) for name in names) for record in records]
-        with closing(self._connect()) as connection, connection:
+        with statistics_file(self.path, _TABLE) as connection:
             connection.executemany(f"INSERT OR REPLACE INTO scorer_tests ({', '.join(names)}) VALUES ({marks})", rows)
 
     def warnings(self, model: str, scorers: Sequence[str], format: str) -> list[str]:
@@ -98,20 +95,6 @@ class ScorerRecords:
             for item in tested
             if item is not None and item.at_chance
         ]
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            connection = sqlite3.connect(self.path, timeout=10)
-            try:
-                connection.execute(_TABLE)
-            except BaseException:
-                connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise ConceptStoreError(
-                f"cannot open the statistics {str(self.path)!r}: {error}", mend="delete the file; it is rebuilt"
-            ) from None
-        return connection
 
 
 def today() -> str:

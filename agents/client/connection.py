@@ -28,6 +28,8 @@ class Connection:
     timeout: float = 600.0
     """Seconds per exchange."""
     retry: RetryRule = field(default_factory=RetryRule)
+    stale: bool = field(default=False, repr=False)
+    """The server is no longer what it was when it was asked: the next run asks anew, the runs that use it do not."""
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError for an address that holds a password: addresses are shown, keys are not."""
@@ -68,6 +70,7 @@ class Connection:
     def _refusal(self, reply: HttpReply, place: Place | None = None) -> ModelError:
         """The typed error; the limiter is told of it where the server said that it has no room."""
         error = error_of(reply, self.base_url, secret=self.api_key)
+        self.stale = self.stale or reply.status == 404
         pause = error.details.get("retry_after")
         if place is not None and (isinstance(error, RateLimited) or (reply.status == 503 and pause is not None)):
             place.refused(pause if pause is None or pause <= self.retry.patience else None)

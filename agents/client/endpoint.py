@@ -17,7 +17,7 @@ from phronesis.agents.client.labels import label_probabilities
 from phronesis.agents.client.limiter import Place
 from phronesis.agents.client.pooling import missing_route, parse_rewards, reward_body
 from phronesis.agents.client.probe import Probe, most_choices, probe
-from phronesis.agents.client.profile import OF_REWARDS, Capability, Profile
+from phronesis.agents.client.profile import OF_REWARDS, Capability, Profile, model_changed
 from phronesis.agents.client.retry import one_batch
 from phronesis.agents.client.reward_probe import probe_rewards
 from phronesis.agents.client.streaming import Assembly
@@ -30,14 +30,6 @@ from phronesis.core.ports import Observer
 from phronesis.core.reward import RewardRequest, Rewards
 
 _CHAT = "/v1/chat/completions"
-
-
-def model_changed(begun_with: str | None, who: str, names: Sequence[str]) -> ModelChanged:
-    """The error for a run that finds another model than the one it began with. ``who``: "X serves"."""
-    return ModelChanged(
-        f"the run began with the model {begun_with!r}, and {who} {', '.join(map(repr, names[:8]))}",
-        mend=f"serve {begun_with!r} again, then resume the run; or start a new run",
-    )
 
 
 @dataclass(kw_only=True)
@@ -189,7 +181,11 @@ class Endpoint(Connection):
             else:
                 whole, requests = await self._streamed(body, request, profile, observer, place)
             latency = time.perf_counter() - sent
-            completions, usage = parse_reply(whole, n, profile, request, self.base_url)
+            try:
+                completions, usage = parse_reply(whole, n, profile, request, self.base_url)
+            except ModelChanged:
+                self.stale = True
+                raise
             longest = max(completion.tokens for completion in completions)
             place.succeeded(pace_of(latency, prompt_tokens=usage.prompt_tokens, tokens=longest))
         if n > 1 and not profile.counts_all_choices and not all(completion.tokens for completion in completions):

@@ -13,6 +13,7 @@ import orjson
 
 from phronesis.agents.client.profile import Profile
 from phronesis.agents.client.thinking import CLOSED, OPENED
+from phronesis.agents.client.wire import repeated_index
 from phronesis.core.errors import EndpointUnreachable, Refused, Retryable
 from phronesis.core.http import HttpReply
 
@@ -114,6 +115,14 @@ async def _chat(send: Send, model: str, messages: list[dict[str, str]], **fields
     return payload if isinstance(payload, dict) and payload.get("choices") else None
 
 
+def _whole(choices: list[dict[str, Any]], n: int) -> bool:
+    """Whether n different choices came."""
+    try:
+        return len(choices) >= n and repeated_index(choices) is None
+    except TypeError:
+        return False
+
+
 class _Sampling(NamedTuple):
     logprobs: int = 0
     most: int = 1
@@ -129,7 +138,7 @@ async def _sampling(send: Send, model: str) -> _Sampling:
         wanted: dict[str, Any] = {"logprobs": True, "top_logprobs": alternatives} if alternatives else {}
         for n, temperature in ((2, 0.0), (2, 0.7), (1, 0.0)):
             payload = await _chat(send, model, _HELLO, max_tokens=1, n=n, temperature=temperature, **wanted)
-            if payload is None or len(payload["choices"]) < n:
+            if payload is None or not _whole(payload["choices"], n):
                 continue
             rows = (payload["choices"][0].get("logprobs") or {}).get("content") or []
             if alternatives and not rows:
@@ -151,7 +160,7 @@ async def most_choices(send: Send, model: str, wanted: int, *, proven: int) -> i
         if reply.status not in (200, 400, 413, 422):
             return None
         try:
-            return reply.status == 200 and len(orjson.loads(reply.body)["choices"]) >= n
+            return reply.status == 200 and _whole(orjson.loads(reply.body)["choices"], n)
         except (ValueError, KeyError, TypeError):
             return False
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from phronesis.core.errors import CapabilityMissing
+from phronesis.core.errors import CapabilityMissing, ModelChanged
 
 Capability = Literal["logprobs", "prefill", "structured", "pooling", "prompt_logprobs", "step_rewards"]
 """``step_rewards`` = one of pooling and prompt_logprobs, whichever the reward model's format wants."""
@@ -100,4 +100,12 @@ def weakest(profiles: Sequence[Profile]) -> Profile:
         tokenize=all(profile.tokenize for profile in profiles),
         seed=all(profile.seed for profile in profiles),
         context_length=min(contexts, default=None),
+    )
+
+
+def model_changed(begun_with: str | None, who: str, names: Sequence[str]) -> ModelChanged:
+    """The error for a run that finds another model than the one it began with. ``who``: "X serves"."""
+    return ModelChanged(
+        f"the run began with the model {begun_with!r}, and {who} {', '.join(map(repr, names[:8]))}",
+        mend=f"serve {begun_with!r} again, then resume the run; or start a new run",
     )

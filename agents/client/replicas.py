@@ -115,6 +115,11 @@ class Replicas:
         """The model's name as far as it is known."""
         return self.endpoints[0].model
 
+    @property
+    def stale(self) -> bool:
+        """Whether one of them is no longer what it was when it was asked."""
+        return any(endpoint.stale for endpoint in self.endpoints)
+
     async def profile(self) -> Profile:
         """What every replica can do. Raises EndpointUnreachable that names one that is down or serves another model."""
         if self._profile is None:

@@ -84,8 +84,10 @@ class Journaled:
         held = await self._admit(request, n, site, replayed=self._made_before(request, n, site))
         if self._effects.bank is not None:
             self._effects.bring_samples(
-                site.key, site.role, request.to_json(), n, lambda first: derive(self._seed, self._task, site.key, first)
+                site.key, site.role, request.to_json(), n, lambda first: self._seed_at(first, site)
             )
+        for first, count in self._effects.spans(site.key):
+            self._effects.check(chunk_key(site.key, first, count), self._seeded(request, first, site).to_json())
         chunks = await self._plan(request, n, site)
         share = held // max(1, len(chunks))
         if len(chunks) == 1:
@@ -209,6 +211,12 @@ class Journaled:
             self._effects.record_error(key, error)
             raise
 
+    def _seed_at(self, first: int, site: Site) -> int:
+        return derive(self._seed, self._task, site.key, first)
+
+    def _seeded(self, request: ChatRequest, first: int, site: Site) -> ChatRequest:
+        return with_seed(request, self._seed_at(first, site))
+
     async def _plan(self, request: ChatRequest, n: int, site: Site) -> list[Chunk]:
         """The exchanges: the journalled ones as they were, the gaps cut as the endpoint asks."""
         recorded = self._effects.spans(site.key)
@@ -236,7 +244,7 @@ class Journaled:
     ) -> tuple[Completion | ModelError | BudgetExhausted, ...]:
         first, count = chunk.first, chunk.count
         key = chunk_key(site.key, first, count)
-        seeded = with_seed(request, derive(self._seed, self._task, site.key, first))
+        seeded = self._seeded(request, first, site)
         wanted = seeded.to_json()
         recorded = self._effects.has(key, wanted)
 

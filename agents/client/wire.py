@@ -117,7 +117,7 @@ def parse_reply(
         with collector_paused():
             payload = orjson.loads(body)
             choices = sorted(payload["choices"], key=lambda choice: choice.get("index", 0))
-            name, twice = str(payload.get("model") or ""), _twice(choices)
+            name, twice = str(payload.get("model") or ""), repeated_index(choices)
             completions = tuple(_completion(choice, profile, request) for choice in choices[:n])
             spent = payload.get("usage") or {}
             details = spent.get("prompt_tokens_details") or {}
@@ -151,9 +151,9 @@ def parse_reply(
     )
 
 
-def _twice(choices: Sequence[Mapping[str, Any]]) -> Any:
-    """The first index that two choices have; servers that number none are taken at their order."""
-    found = [choice["index"] for choice in choices if "index" in choice]
+def repeated_index(choices: Sequence[Mapping[str, Any]]) -> Any:
+    """An index that two choices have, or None. Choices without one are taken at their order."""
+    found = sorted(choice["index"] for choice in choices if "index" in choice)
     return next((left for left, right in pairwise(found) if left == right), None)
 
 

@@ -21,7 +21,7 @@ from phronesis.tools.extraction import marked_span
 
 def failure_of(error: PhronesisError, where: str) -> Failure:
     """The record of a failure."""
-    return Failure(where=where, error=type(error).__name__, message=error.message)
+    return Failure(where=where, error=type(error).__name__, message=error.message, mend=error.mend)
 
 
 def to_candidate(

@@ -15,7 +15,8 @@ Ties: equal rewards keep the pool's order, equal votes go to the answer of the h
 Differs from the paper (specification, "pitfalls"), each by a knob whose value ``paper()`` sets back:
 - ``pool = running``: top k of everything so far; the paper pools two rounds only, and its code forgets accepted chains.
 - ``majority_mode = current``: the gate judges the chains that agree with their own round's vote; the paper freezes round 0's.
-- answers are compared by value, not by spelling, in votes and in the gate; an unreadable answer never votes.
+- answers are compared by value, not by spelling, in votes and in the gate; an unreadable answer never votes, and takes no
+  readable one's place in the pool.
 - step splitting knows step numbers past 9. A failed refinement leaves its chain as it was.
 - statistics come from earlier runs on this machine (calibration), and below ``least_statistics`` rewards the gate compares
   the mean reward with ``quality_floor``: a single question has no test set to calibrate on.
@@ -192,7 +193,8 @@ class Nodes:
         ctx = runtime.context
         known = {item.id: item for item in state["candidates"]}
         entered = [known[id] for id in dict.fromkeys((*state["pool"], *state["newest"]))]
-        best = top_k(entered, [_weight(item) for item in entered], self.knobs.k)
+        ranks = [-1.0 if item.answer is None else _weight(item) for item in entered]
+        best = top_k(entered, ranks, self.knobs.k)
         outcome = weighted_vote([item.answer for item in best], _votes(best))
         chosen = None if outcome.leader is None else best[outcome.leader].id
         ctx.note(

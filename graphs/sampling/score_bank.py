@@ -115,4 +115,5 @@ STRATEGY = Strategy(
     cost=cost,
     supersteps=lambda knobs: 5,
     needs=needs,
+    scorers=lambda knobs: knobs.scorers,
 )

@@ -845,3 +845,32 @@ def test_a_key_that_cannot_be_sent_is_an_error_of_ours(key: str) -> None:
     with FakeServer() as server, pytest.raises(PhronesisError) as caught:
         complete(server, api_key=key, retry=ONCE)
     assert "CANARY" not in str(caught.value)
+
+
+# Choices that came twice.
+
+
+@pytest.mark.parametrize("choice", [{"index": 0, "message": {"content": "4"}, "finish_reason": "stop"}, None, 7])
+def test_a_server_whose_choices_cannot_be_told_apart_is_asked_for_one(choice: Any) -> None:
+    async def alike(request: web.Request) -> web.Response:
+        if "chat" not in request.path:
+            return NOTHING(request)
+        n = int(orjson.loads(await request.read()).get("n") or 1)
+        single = {"index": 0, "message": {"content": "4"}, "finish_reason": "stop"}
+        return web.json_response({"choices": [single] if n == 1 else [choice] * n})
+
+    async def work() -> tuple[int, ...]:
+        async with odd_server(alike) as url:
+            return await Endpoint(base_url=url, retry=ONCE).chunks(3, asked())
+
+    assert go(work()) == (1, 1, 1)
+
+
+def test_two_choices_with_one_index_are_no_reply() -> None:
+    row = b'{"index": 1, "message": {"content": "4"}, "finish_reason": "stop"}'
+    body = b'{"choices": [' + b",".join([row.replace(b"1", b"0", 1), row, row]) + b"]}"
+    with (
+        FakeServer(faults=lambda request, number: Fault(body=body)) as server,
+        pytest.raises(ServerFailed, match="two choices with the index 1"),
+    ):
+        complete(server, n=3, retry=ONCE)

@@ -27,7 +27,7 @@ HEADS = ["", "Answer:", "the answer is", "Verdict: yes", "Verdict", "```json", "
 COMMON = [" ", "\n", "\\", "\\boxed{"]
 READ = """
 import faulthandler, sys
-faulthandler.dump_traceback_later(240, exit=True)
+faulthandler.dump_traceback_later(250 if sys.argv[2] == "some" else 1000, exit=True)
 sys.path.insert(0, sys.argv[1])
 from test_huge_replies import COMMON, HEADS, SIZE, UNITS, read_all
 some = [(head, unit, "") for unit in UNITS for head in (HEADS if unit in COMMON else [""])]
@@ -60,7 +60,7 @@ def read_all(text: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("which", ["some", pytest.param("every", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("which", ["some", pytest.param("every", marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
 def test_every_reader_is_done_with_100_kb_of_anything_repeated(which: str) -> None:
     command = [sys.executable, "-c", READ, __file__.rpartition("/")[0], which]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -64,7 +64,7 @@ def _asked(request: FakeRequest) -> bytes:
     return orjson.dumps([plain, prefill, request.body.get("seed")])
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_kill_9_again_and_again(home: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
     """Each session is killed at a request of its own choosing; the last one runs to its end."""
     knobs = ("knobs.k=4", "knobs.rounds=2", 'calibration="frozen"')

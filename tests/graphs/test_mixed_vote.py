@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from phronesis.core.errors import CapabilityMissing, RecipeError
+from phronesis.core.errors import CapabilityMissing, PhronesisError, RecipeError
 from phronesis.core.http import close_pools
 from phronesis.core.journal import FILE_NAME
 from phronesis.core.result import Candidate, Result
@@ -354,6 +354,23 @@ class TestResume:
                 await close_pools()
 
         assert asyncio.run(again()).comparable() == result.comparable()
+
+    def test_a_scorers_model_that_was_fitted_anew_does_not_change_a_run(self, serve: Serve, tmp_path: Path) -> None:
+        path, text = (
+            tmp_path / "model.toml",
+            'schema = "phronesis/logistic/1"\ncalibrated_on = "x"\nbias = {}\n[features]\n',
+        )
+        path.write_text(text.format(0.0), encoding="utf-8")
+        serve(said())
+        result = mixed(2, 0, knobs__scorer=f'signals(model="{path}")').run("What?")
+        assert [item.reward for item in result.candidates] == [0.5, 0.5]
+        path.write_text(text.format(2.0), encoding="utf-8")
+
+        async def again() -> None:
+            await (await Run.resume(result.run_id, settings=load_settings())).close()
+
+        with pytest.raises(PhronesisError, match=r"model\.toml"):
+            asyncio.run(again())
 
 
 class TestScorer:

@@ -3,63 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import random
+from collections.abc import Iterator
 
 import pytest
+from faulty_servers import faulty, faulty_rewards
 
 import phronesis
+from phronesis.agents.client import limiter
+from phronesis.agents.scorers.spec import ScorerSpec
+from phronesis.agents.scorers.table import SHIPPED as SCORERS
+from phronesis.core.events import Event
 from phronesis.core.http import close_pools
 from phronesis.core.journal import FILE_NAME, read_events
 from phronesis.core.result import Result
 from phronesis.core.settings import load_settings
+from phronesis.graphs.registry import SHIPPED as STRATEGIES
 from phronesis.graphs.run import Run
-from phronesis.testing import FakeRequest, FakeServer, Fault
+from phronesis.testing import FakeServer, Fault
 
-SEEDS = range(20)
+SEEDS = 20
+"""Of each entry in `make soak`; `make test` runs each entry once and each strategy five times at least."""
 ERRORS = {"RateLimited", "ServerFailed", "TimedOut", "ContextOverflow", "MalformedReply", "Refused", "ModelError"}
-FAULTS = [
-    Fault(429),
-    Fault(429, retry_after=0.01),
-    Fault(500),
-    Fault(503, message="overloaded"),
-    Fault(drop=True),
-    Fault(body=b"<html>not json</html>"),
-    Fault(body=b'{"choices": []}'),
-    Fault(body=b'{"choices": [{"message": {}}]}'),
-    Fault(400, message="maximum context length is 10 tokens"),
-    Fault(404, message="no such model"),
-]
-
-
-def solver(request: FakeRequest, index: int) -> str:
-    """Attempts that differ, some without an answer, some empty; reviews and refinements."""
-    value = (request.fingerprint + index) % 9
-    if "You are the reviewer" in request.user:
-        return "" if value == 0 else f" Step 1 is doubtful ({value})."
-    if value == 0:
-        return ""
-    if value == 1:
-        return " I do not know.\nStep 2: Really not."
-    return f" 2 + 2 = {2 + value % 4}.\nStep 2: So it is \\boxed{{{2 + value % 4}}}"
-
-
-def server_of(seed: int) -> FakeServer:
-    rng = random.Random(seed)
-    rate = rng.choice([0.05, 0.2, 0.4, 0.6, 1.0])
-
-    def draw(request: FakeRequest, what: str) -> random.Random:
-        key = f"{seed}|{what}|{request.fingerprint}".encode()
-        return random.Random(hashlib.blake2b(key, digest_size=8).digest())
-
-    def fault(request: FakeRequest, number: int) -> Fault | None:
-        dice = draw(request, f"fault {number % 3}")
-        return dice.choice(FAULTS) if dice.random() < rate else None
-
-    def late(request: FakeRequest) -> float:
-        return draw(request, "late").random() * 0.01
-
-    return FakeServer(solver, faults=fault, latency=late, max_n=128 if seed % 4 == 0 else 1)
 
 
 HARD = {"knobs.k": 3, "knobs.rounds": 2, "knobs.max_tokens": 60, "knobs.quality_floor": 2.0, "knobs.confident": 1.0}
@@ -86,13 +50,20 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.k": 3, "knobs.programs": 3},
         {"knobs.k": 2, "knobs.programs": 4, "budget.calls": 5},
         {"knobs.k": 2, "knobs.programs": 3, "knobs.scorer": "judge", "budget.tokens": 3000},
+        {"knobs.k": 2, "knobs.programs": 2, "budget.seconds": 0.3},
     ],
     "self_consistency": [
         {"knobs.k": 6},
         {"knobs.k": 6, "budget.calls": 4},
         {"knobs.k": 6, "knobs.max_tokens": 40, "budget.tokens": 300},
+        {"knobs.k": 6, "budget.seconds": 0.02},
     ],
-    "self_refine": [{"knobs.rounds": 2}, {"knobs.rounds": 3, "budget.calls": 4}, {"budget.tokens": 900}],
+    "self_refine": [
+        {"knobs.rounds": 2},
+        {"knobs.rounds": 3, "budget.calls": 4},
+        {"budget.tokens": 900},
+        {"budget.depth": 2},
+    ],
     "weighted_vote": [
         {"knobs.n": 4, "knobs.scorer": "judge"},
         {"knobs.n": 4, "knobs.scorer": "step_judge", "budget.calls": 9},
@@ -102,6 +73,11 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.n": 3, "knobs.scorer": "backward"},
         {"knobs.n": 3, "knobs.scorer": "execution(programs=2)", "budget.calls": 4},
         {"knobs.n": 3, "knobs.scorer": "combined"},
+        {"knobs.n": 4, "knobs.scorer": "signals", "budget.depth": 1},
+        {"knobs.n": 4, "knobs.scorer": "arithmetic"},
+        {"knobs.n": 4, "knobs.scorer": "answer_certainty"},
+        {"knobs.n": 3, "knobs.scorer": "reward_model(format='internlm2-reward')", "budget.calls": 5},
+        {"knobs.n": 3, "knobs.scorer": "process_reward"},
     ],
     "magicore": [
         {"knobs.k": 3, "knobs.rounds": 2},
@@ -111,13 +87,50 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {**HARD, "budget.depth": 3},
         {**HARD, "budget.tokens": 3000},
         {**HARD, "knobs.outcome": "judge"},
+        {**HARD, "budget.seconds": 0.05},
     ],
 }
 
 
-async def solve(recipe: phronesis.Recipe) -> Result:
+def of_make_test() -> list[tuple[str, int]]:
+    return [(name, seed) for name in sorted(OVERRIDES) for seed in range(max(5, len(OVERRIDES[name])))]
+
+
+def of_make_soak() -> list[tuple[str, int]]:
+    """Each entry under twenty seeds, less what `make test` runs."""
+    every = [(name, seed) for name in sorted(OVERRIDES) for seed in range(SEEDS * len(OVERRIDES[name]))]
+    return [pair for pair in every if pair not in of_make_test()]
+
+
+def test_every_strategy_and_scorer_has_an_entry() -> None:
+    assert sorted(OVERRIDES) == sorted(STRATEGIES), "a new strategy needs an entry in OVERRIDES"
+    entries = [entry for found in OVERRIDES.values() for entry in found]
+    named = [str(entry[key]) for entry in entries for key in ("knobs.scorer", "knobs.outcome") if key in entry]
+    assert {ScorerSpec.parse(text).name for text in named} == set(SCORERS), "a new scorer needs an entry in OVERRIDES"
+
+
+@pytest.fixture(autouse=True)
+def fresh_limiters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A port that comes back must not bring an earlier test's limit with it."""
+    monkeypatch.setattr(limiter, "_LIMITERS", {})
+    yield
+
+
+class Unseen:
+    """Is shown every call, so that single ones are streamed, and some streams cut in half."""
+
+    def begin(self) -> bool:
+        return True
+
+    def restart(self) -> None: ...
+    def piece(self, text: str, *, thinking: bool) -> None: ...
+    def end(self) -> None: ...
+
+
+async def solve(recipe: phronesis.Recipe, *, streamed: bool = False) -> Result:
     try:
-        return await recipe.arun(phronesis.Task(messages="What is 2 + 2?", id="sum"))
+        async with await Run.start(recipe, observer=Unseen() if streamed else None) as run:
+            return await run.solve(phronesis.Task(messages="What is 2 + 2?", id="sum"))
     finally:
         await close_pools()
 
@@ -131,10 +144,12 @@ async def resume(run_id: str) -> Result:
         await close_pools()
 
 
-def check(result: Result, limit: int | None) -> None:
+def check(result: Result, limits: dict[str, object]) -> None:
     usage = result.usage
     assert result.status in ("ok", "failed")
-    assert limit is None or usage.calls + usage.failed_calls <= limit
+    calls, depth = limits.get("budget.calls"), limits.get("budget.depth")
+    assert not isinstance(calls, int) or usage.calls + usage.failed_calls <= calls
+    assert not isinstance(depth, int) or result.depth <= depth
     known = {candidate.id for candidate in result.candidates}
     for candidate in result.candidates:
         assert (candidate.error is not None) == (candidate.status == "failed")
@@ -151,23 +166,30 @@ def check(result: Result, limit: int | None) -> None:
     assert sum(role.calls for role in usage.by_role.values()) == usage.calls
 
 
-@pytest.mark.parametrize("name", sorted(OVERRIDES))
-@pytest.mark.parametrize("seed", SEEDS)
-def test_every_run_ends_in_a_result_and_replays_for_nothing(
-    name: str, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    overrides = OVERRIDES[name][seed % len(OVERRIDES[name])]
-    recipe = phronesis.Recipe.load(name, overrides={**overrides, "seed": seed})
-    limit = overrides.get("budget.calls")
+def check_tokens(result: Result, calls: list[Event], limit: object, in_flight: int) -> None:
+    """Overshoot is at most the exchanges in flight."""
+    if isinstance(limit, int):
+        spent = [event.data["value"]["usage"] for event in calls]
+        largest = sorted(item.get("prompt_tokens", 0) + item.get("completion_tokens", 0) for item in spent)[-in_flight:]
+        assert result.usage.prompt_tokens + result.usage.completion_tokens <= limit + sum(largest)
+
+
+def go_through(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = dict(OVERRIDES[name][seed % len(OVERRIDES[name])])
+    timed = "budget.seconds" in overrides
     monkeypatch.setenv("PHRONESIS_RETRIES", str(seed % 2))
-    with server_of(seed) as server:
+    with faulty(seed) as server, faulty_rewards(seed) as rewards:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        result = asyncio.run(solve(recipe))
-        check(result, limit if isinstance(limit, int) else None)
-        requests = server.requests
-        assert result.usage.requests == requests, "every exchange is in the account, failed and repeated ones too"
+        if "reward" in str(overrides.get("knobs.scorer")):
+            overrides["models.reward.base_url"] = rewards.url
+        recipe = phronesis.Recipe.load(name, overrides={**overrides, "seed": seed})
+        result = asyncio.run(solve(recipe, streamed=seed % 3 == 1))
+        check(result, overrides)
+        requests = server.requests + rewards.requests
+        if not timed:
+            assert result.usage.requests == requests, "every exchange is in the account, failed and repeated ones too"
         again = asyncio.run(resume(result.run_id))
-        assert server.requests == requests, "a replay asks nothing"
+        assert server.requests + rewards.requests == requests, "a replay asks nothing"
         assert again.comparable() == result.comparable()
     journal = load_settings().runs / result.run_id / FILE_NAME
     events = list(read_events(journal))
@@ -175,10 +197,24 @@ def test_every_run_ends_in_a_result_and_replays_for_nothing(
     assert events[-1].type == "run_finished"
     calls = [event for event in events if event.type == "call"]
     assert sum(len(event.data["value"].get("completions", [0])) for event in calls) == result.usage.calls
+    check_tokens(result, calls, overrides.get("budget.tokens"), max(1, server.peak))
     size = journal.stat().st_size
     third = asyncio.run(resume(result.run_id))
     assert third.comparable() == result.comparable(), "with the server gone too"
     assert journal.stat().st_size == size
+
+
+@pytest.mark.parametrize(("name", "seed"), of_make_test())
+def test_every_run_ends_in_a_result_and_replays_for_nothing(
+    name: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_through(name, seed, monkeypatch)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("name", "seed"), of_make_soak())
+def test_and_so_do_many_more(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_through(name, seed, monkeypatch)
 
 
 def test_the_json_of_a_run_in_which_nothing_came_out_is_the_result(monkeypatch: pytest.MonkeyPatch) -> None:

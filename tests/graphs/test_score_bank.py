@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from phronesis.core.errors import ConceptStoreError, ConfigurationError, RecipeError
+from phronesis.core.errors import ConceptStoreError, ConfigurationError, PhronesisError, RecipeError
 from phronesis.core.http import close_pools
 from phronesis.core.journal import FILE_NAME
 from phronesis.core.result import Result
@@ -242,6 +242,20 @@ class TestResume:
         folder = load_settings().runs / bank
         (folder / FILE_NAME).unlink()
         assert [item.comparable() for item in resume(run)] == [item.comparable() for item in whole]
+
+    def test_a_scorers_model_that_was_fitted_anew_does_not_change_a_run(self, serve: Serve, tmp_path: Path) -> None:
+        def model(bias: float) -> str:
+            head = f'schema = "phronesis/logistic/1"\ncalibrated_on = "a test"\nbias = {bias}\n'
+            return head + "[features]\nright_equations = { weight = 1.0, mean = 0.0, scale = 1.0 }\n"
+
+        path = tmp_path / "model.toml"
+        path.write_text(model(0.0), encoding="utf-8")
+        serve(agents)
+        run, whole = solve(scoring(record(tasks=TASKS[:1]), f'signals(model="{path}")', "judge"), TASKS[:1])
+        assert [item.comparable() for item in resume(run)] == [item.comparable() for item in whole]
+        path.write_text(model(2.0), encoding="utf-8")
+        with pytest.raises(PhronesisError, match=r"model\.toml"):
+            resume(run)
 
 
 class TestBanks:

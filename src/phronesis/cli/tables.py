@@ -69,9 +69,16 @@ def show_result(result: Result) -> None:
         out.print(Text(f"degraded: {plain(note)}", style="yellow"))
     for failure in result.failures:
         out.print(Text(f"failed: {plain(f'{failure.where}: {failure.message}')}", style="red"))
+    _mends([result])
     if result.replayed_from:
         out.print(Text(f"replayed from {result.replayed_from}: the figures are what it would have cost", style="dim"))
     out.print(Text(f"run {result.run_id} (phronesis runs show {result.run_id})", style="dim"))
+
+
+def _mends(results: Sequence[Result]) -> None:
+    """How to mend what failed, each way once."""
+    for mend in dict.fromkeys(failure.mend for result in results for failure in result.failures if failure.mend):
+        console().print(Text(f"mend: {plain(mend)}", style="red"))
 
 
 def memory_lines(result: Result) -> list[str]:
@@ -138,3 +145,4 @@ def _answer_table(results: Sequence[Result]) -> None:
             out.print(Text(f"[{name}] degraded: {plain(note)}", style="yellow"))
         for failure in result.failures:
             out.print(Text(f"[{name}] failed: {plain(f'{failure.where}: {failure.message}')}", style="red"))
+    _mends(results)

@@ -87,6 +87,11 @@ class Effects:
             return bool(event.data["hash"] == request_hash(request))
         return event is not None
 
+    def check(self, key: str, request: Any) -> None:
+        """Raises ReplayDiverged when the journal holds another request under the key."""
+        if self.has(key, request):
+            self._same_request(key, self._recorded[key], request)
+
     def recorded_error(self, key: str) -> PhronesisError:
         """The journalled failure under the key."""
         return revive(self._recorded[key].data["error"])

@@ -156,9 +156,15 @@ class Journal:
     def close(self) -> None:
         """Flushes to disk and unlocks. Safe to call twice."""
         if self._handle >= 0:
-            os.fsync(self._handle)
-            os.close(self._handle)
-            self._handle = -1
+            handle, self._handle = self._handle, -1
+            try:
+                os.fsync(handle)
+            except OSError as error:
+                raise JournalUnwritable(
+                    f"cannot write to {str(self.path)!r}: {error.strerror}", mend="free some space, then resume the run"
+                ) from None
+            finally:
+                os.close(handle)
 
 
 def _whole_lines(handle: int) -> int:

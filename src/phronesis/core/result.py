@@ -24,6 +24,8 @@ class Failure(_Value):
     """Name of the error type (core/errors.py)."""
     message: str
     """What happened."""
+    mend: str | None = None
+    """How to mend it, where that is known."""
 
 
 class Candidate(_Value):
