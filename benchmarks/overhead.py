@@ -177,8 +177,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.json:
         print(json.dumps(result, indent=1))
     if asked.save:
-        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        kept = result if not only else _merged(result)
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return int(any(item["subject"].startswith(("phronesis", FLOOR)) for item in result["failures"]))
+
+
+def _merged(result: dict[str, Any]) -> dict[str, Any]:
+    """The saved result with the rows that were measured again in the place of the old ones."""
+    saved: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for kind in ("rows", "failures"):
+        again = {_place(row) for row in result["rows"]}
+        saved[kind] = [row for row in saved[kind] if _place(row) not in again] + result[kind]
+    return saved
+
+
+def _place(row: dict[str, Any]) -> tuple[object, ...]:
+    return tuple(row.get(name) for name in ("figure", "reply", "in_flight", "subject"))
 
 
 if __name__ == "__main__":

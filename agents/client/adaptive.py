@@ -48,6 +48,8 @@ class Start(NamedTuple):
     number: int
     in_flight: int
     """Requests in flight, this one included."""
+    full: bool = False
+    """Nine tenths of the places were taken when it went out, its own included."""
 
 
 class Pace(NamedTuple):
@@ -114,10 +116,11 @@ class AdaptiveLimit:
     def start(self, in_flight: int) -> Start:
         """Notes that a request goes out."""
         self._started += 1
-        return Start(self._started, in_flight)
+        return Start(self._started, in_flight, in_flight >= 0.9 * self.limit)
 
     def succeeded(self, start: Start, *, now: float, in_flight: int, pace: Pace | None = None) -> None:
-        """A reply came; ``in_flight`` counts its request. Grows the limit when all of it was used."""
+        """A reply came; ``in_flight`` counts its request. Grows the limit when all of it was used, now or, while it doubles,
+        when the request went out (TCP's slow start asks for no more)."""
         if start.number <= self._cut_number:
             return
         if pace is not None:
@@ -125,7 +128,7 @@ class AdaptiveLimit:
             if self._slow >= max(8, self.limit):
                 self._cut(self._places, now, "slow", least=self.rule.least_when_slow)
                 return
-        if in_flight < self.limit:
+        if in_flight < self.limit and not (self._doubling and start.full):
             return
         self._doubling = self._doubling or now - self._cut_at >= self.rule.calm
         self._places = min(float(self.most), self._places + (1.0 if self._doubling else 1.0 / self._places))

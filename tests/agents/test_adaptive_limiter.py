@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -481,3 +482,18 @@ def test_several_greedy_choices_are_asked_for_singly_where_the_server_wants_it()
         assert greedy == [(1, 1, 1, 1)] and chunks(server, 4) == [(4,)]
     with FakeServer() as server:
         assert chunks(server, 4, sampling=Sampling(temperature=0.0)) == [(4,)]
+
+
+def test_a_fan_out_wider_than_the_start_reaches_its_width_within_one_round() -> None:
+    """256 requests at once on a cold endpoint: a second round of 256 goes out whole."""
+    limit, waiting, running = AdaptiveLimit(256), 256, deque[Start]()
+    now = 0.0
+    while waiting or running:
+        while waiting and len(running) < limit.limit:
+            waiting -= 1
+            running.append(limit.start(len(running) + 1))
+        now += 0.01
+        begun = running[0]
+        limit.succeeded(begun, now=now, in_flight=len(running))
+        running.popleft()
+    assert limit.limit == 256
