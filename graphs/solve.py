@@ -9,7 +9,8 @@ from typing import Any, cast
 from langgraph.graph.state import CompiledStateGraph
 
 from phronesis.agents.abstractor import Abstractor
-from phronesis.agents.client.run_client import Journaled, Metered
+from phronesis.agents.client.metered import Metered
+from phronesis.agents.client.run_client import Journaled
 from phronesis.core.budget import Account, Branch
 from phronesis.core.chat import Sampling, Usage
 from phronesis.core.effects import Effects

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from phronesis.agents.abstractor import Lesson
-from phronesis.agents.client.run_client import Journaled, Metered
+from phronesis.agents.client.metered import Metered
+from phronesis.agents.client.run_client import Journaled
 from phronesis.agents.decode import ask, decode
 from phronesis.core.budget import Account, Branch, Budget
 from phronesis.core.chat import ChatRequest, Completion, Sampling, as_messages

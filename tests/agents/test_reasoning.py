@@ -11,9 +11,10 @@ import pytest
 
 from phronesis.agents.client import limiter
 from phronesis.agents.client.endpoint import Endpoint
+from phronesis.agents.client.metered import Metered
 from phronesis.agents.client.replicas import Replicas
 from phronesis.agents.client.retry import RetryRule
-from phronesis.agents.client.run_client import Journaled, Metered
+from phronesis.agents.client.run_client import Journaled
 from phronesis.agents.client.thinking import split_thinking
 from phronesis.core.budget import Account, Branch
 from phronesis.core.chat import Batch, ChatRequest, Completion, Reply, Sampling, Usage, as_messages, request_hash

@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from phronesis.agents.client.endpoint import Endpoint
+from phronesis.agents.client.metered import Metered
 from phronesis.agents.client.retry import RetryRule
-from phronesis.agents.client.run_client import Journaled, Metered
+from phronesis.agents.client.run_client import Journaled
 from phronesis.agents.scorers.process_reward import ProcessReward, ProcessRewardOptions
 from phronesis.agents.scorers.reward_format import RewardOptions, reward_format, reward_formats
 from phronesis.agents.scorers.reward_model import RewardModel

@@ -13,8 +13,9 @@ import orjson
 import pytest
 
 from phronesis.agents.client.endpoint import Endpoint
+from phronesis.agents.client.metered import Metered
 from phronesis.agents.client.retry import RetryRule
-from phronesis.agents.client.run_client import Journaled, Metered
+from phronesis.agents.client.run_client import Journaled
 from phronesis.core.budget import Account, Branch, Budget
 from phronesis.core.chat import ChatRequest, Completion, Reply, Sampling, as_messages
 from phronesis.core.effects import Effects

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phronesis.agents.client.endpoint import Endpoint
+from phronesis.agents.client.metered import Metered
 from phronesis.agents.client.retry import RetryRule
-from phronesis.agents.client.run_client import Journaled, Metered
+from phronesis.agents.client.run_client import Journaled
 from phronesis.agents.logprobs import span_logprob
 from phronesis.agents.scorers.arithmetic import Arithmetic
 from phronesis.agents.scorers.backward import masked
