@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from phronesis.core.errors import UnknownStrategy
+from phronesis.core.plugins import installed, load_named
 from phronesis.graphs.strategy import Strategy
 
 SHIPPED = {
@@ -27,23 +25,19 @@ INTERNAL = {"score_bank": "phronesis.graphs.sampling.score_bank:STRATEGY"}
 
 def names() -> list[str]:
     """Every strategy that can be named, sorted."""
-    return sorted({*SHIPPED, *(point.name for point in entry_points(group="phronesis.strategies"))})
+    return sorted({*SHIPPED, *installed("phronesis.strategies")})
 
 
 def find(name: str) -> Strategy[Any]:
     """The strategy of that name, imported when asked for. Raises UnknownStrategy with the nearest name.
 
     A shipped name wins over an entry point that claims it."""
-    target = SHIPPED.get(name) or INTERNAL.get(name)
-    if target is None:
-        found = [point for point in entry_points(group="phronesis.strategies") if point.name == name]
-        if not found:
-            near = get_close_matches(name, names(), n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names())}"
-            raise UnknownStrategy(f"unknown strategy {name!r}", mend=hint)
-        target = found[0].value
-    module, _, attribute = target.partition(":")
-    strategy = getattr(import_module(module), attribute)
-    if not isinstance(strategy, Strategy):
-        raise UnknownStrategy(f"{target} is not a Strategy but {type(strategy).__name__}")
-    return strategy
+    return load_named(
+        name,
+        Strategy,
+        what="strategy",
+        shipped={**SHIPPED, **INTERNAL},
+        group="phronesis.strategies",
+        known=names(),
+        error=UnknownStrategy,
+    )

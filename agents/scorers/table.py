@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +13,7 @@ from phronesis.agents.client.profile import Capability
 from phronesis.agents.scorers.spec import ScorerSpec
 from phronesis.core.chat import Sampling
 from phronesis.core.errors import RecipeError
+from phronesis.core.plugins import installed, load_named
 from phronesis.core.ports import AnswerSpace, ChatClient, GroupScorer, OutcomeScorer, ProgramRunner, StepScorer
 
 ScorerKind = Literal["outcome", "step", "group"]
@@ -108,27 +107,22 @@ SHIPPED = {
 
 def scorer_names() -> list[str]:
     """Every scorer that can be named: the shipped ones in the table's order, then those of installed packages."""
-    others = {point.name for point in entry_points(group="phronesis.scorers")} - set(SHIPPED)
-    return [*SHIPPED, *sorted(others)]
+    return [*SHIPPED, *sorted(installed("phronesis.scorers") - set(SHIPPED))]
 
 
 def find_scorer(name: str) -> ScorerEntry:
     """The entry of that name, imported when asked for. Raises RecipeError with the nearest known name.
 
     A shipped name wins over an entry point (group ``phronesis.scorers``) that claims it."""
-    target = SHIPPED.get(name)
-    if target is None:
-        found = [point for point in entry_points(group="phronesis.scorers") if point.name == name]
-        if not found:
-            near = get_close_matches(name, scorer_names(), n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(scorer_names())}"
-            raise RecipeError(f"unknown scorer {name!r}", mend=hint)
-        target = found[0].value
-    module, _, attribute = target.partition(":")
-    entry = getattr(import_module(module), attribute)
-    if not isinstance(entry, ScorerEntry):
-        raise RecipeError(f"{target} is not a ScorerEntry but {type(entry).__name__}")
-    return entry
+    return load_named(
+        name,
+        ScorerEntry,
+        what="scorer",
+        shipped=SHIPPED,
+        group="phronesis.scorers",
+        known=scorer_names(),
+        error=RecipeError,
+    )
 
 
 def united(needs: Iterable[Mapping[str, tuple[Capability, ...]]]) -> dict[str, tuple[Capability, ...]]:
