@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from privileges import permissions_hold
 
 from phronesis.cli.decisions import in_words
 from phronesis.cli.main import main
@@ -395,12 +395,13 @@ def test_sizes_are_for_people() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may delete anything")
 def test_a_folder_that_cannot_be_changed_is_named(phronesis: Phronesis, server: FakeServer) -> None:
     (run_id,) = runs(phronesis, 1)
     load_settings().runs.chmod(0o500)
     try:
-        code, _, err = phronesis("runs", "prune", "--yes")
+        with permissions_hold():
+            code, _, err = phronesis("runs", "prune", "--yes")
     finally:
         load_settings().runs.chmod(0o700)
     assert code == 3 and run_id in err
+    assert (load_settings().runs / run_id).is_dir()
