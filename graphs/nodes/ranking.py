@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from phronesis.agents.client.profile import Capability
-from phronesis.agents.scorers.table import ChosenScorer
+from phronesis.agents.scorers.table import ChosenScorer, united
 from phronesis.core.budget import Branch
 from phronesis.core.result import Candidate
 from phronesis.graphs.context import RunContext
@@ -82,7 +82,7 @@ def ranking_needs(n: int, scorer: ChosenScorer) -> Mapping[str, tuple[Capability
     """What n attempts and their ranking ask of the endpoints."""
     if n == 1:
         return {"solver": ()}
-    return {"solver": ("logprobs",) if scorer.logprobs else (), **scorer.roles}
+    return united(({"solver": ("logprobs",) if scorer.logprobs else ()}, scorer.roles))
 
 
 def ranking_logprobs(n: int, scorer: ChosenScorer) -> int:

@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from phronesis.agents.client.profile import Capability
 from phronesis.agents.programmer import Programmer
-from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
+from phronesis.agents.scorers.table import ChosenScorer, choose_scorer, united
 from phronesis.agents.solver import Solver
 from phronesis.core.budget import Branch
 from phronesis.core.chat import Sampling
@@ -199,7 +199,8 @@ def needs(knobs: MixedVoteKnobs) -> Mapping[str, tuple[Capability, ...]]:
     scored: tuple[Capability, ...] = ("logprobs",) if scorer is not None and scorer.logprobs else ()
     chains: dict[str, tuple[Capability, ...]] = {"solver": scored} if knobs.k else {}
     judges = {} if scorer is None else scorer.roles
-    return {**chains, **({"programmer": ("prefill",)} if knobs.programs else {}), **judges}
+    programs: dict[str, tuple[Capability, ...]] = {"programmer": ("prefill",)} if knobs.programs else {}
+    return united((chains, programs, judges))
 
 
 STRATEGY = Strategy(
