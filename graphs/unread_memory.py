@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phronesis.core.concept import Concept, Hit
+from phronesis.core.concept import Concept, Evidence, Hit
 from phronesis.core.errors import ConceptStoreError
 from phronesis.core.result import MemoryWrite
 
@@ -20,7 +20,14 @@ class UnreadMemory:
     def recall(self, query: str, *, k: int, version: int | None = None) -> list[Hit]:
         return []
 
-    def write(self, concepts: Sequence[Concept], *, operation: str, recalled: Sequence[str] = ()) -> list[MemoryWrite]:
+    def write(
+        self,
+        concepts: Sequence[Concept],
+        *,
+        operation: str,
+        recalled: Sequence[str] = (),
+        evidence: Evidence | None = None,
+    ) -> list[MemoryWrite]:
         raise ConceptStoreError("a replay writes no memory")
 
     def record_use(self, ids: Sequence[str], *, accepted: bool, operation: str) -> None:

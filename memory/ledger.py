@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from phronesis.core.concept import Concept, ConceptStatus
+from phronesis.core.concept import Concept, ConceptStatus, Evidence, Origin
 from phronesis.core.errors import ConceptStoreError, ConfigurationError, PhronesisError, SetupError
 from phronesis.core.ports import Vectors
 from phronesis.memory.migrations import APPLICATION_ID, MIGRATIONS
@@ -60,47 +60,115 @@ class Transaction:
         )
         return int(cursor.lastrowid or 0)
 
-    def create_concept(self, concept: Concept, *, status: ConceptStatus, operation: str) -> int:
+    def create_concept(self, concept: Concept, *, status: ConceptStatus, operation: str, origin: Origin = "run") -> int:
         """The number of a new concept at version 1. The caller has checked that nothing valid has its content hash."""
         digest = concept.content_hash
         cursor = self.connection.execute(
-            "INSERT INTO concepts (version, status, content_hash, created, updated) VALUES (1, ?, ?, ?, ?)",
-            (status, digest, self.now, self.now),
+            "INSERT INTO concepts (version, status, content_hash, created, updated, origin) VALUES (1, ?, ?, ?, ?, ?)",
+            (status, digest, self.now, self.now, origin),
         )
         number = int(cursor.lastrowid or 0)
         payload = {"version": 1, "status": status, "content_hash": digest, "source": concept.source}
         since = self.append_event("created", concept=number, operation=operation, payload=payload)
         row = self._insert_version(number, 1, 1, since, status, digest, concept.model_dump_json())
+        self._index_text(row, concept)
+        return number
+
+    def change_concept(self, number: int, concept: Concept, *, kind: str, operation: str, reason: str) -> int:
+        """The new version of a concept that says something else from now on; its status stays.
+
+        The caller has checked that nothing else valid has the new content hash, and inserts the new vectors."""
+        version, status = self.connection.execute(
+            "SELECT version, status FROM concepts WHERE number = ?", (number,)
+        ).fetchone()
+        made, digest = version + 1, concept.content_hash
+        payload = {"version": made, "status": status, "content_hash": digest, "reason": reason}
+        since = self.append_event(kind, concept=number, operation=operation, payload=payload)
+        row = self._insert_version(number, made, made, since, status, digest, concept.model_dump_json())
+        self._index_text(row, concept)
+        self.connection.execute(
+            "UPDATE concepts SET version = ?, content_hash = ?, updated = ? WHERE number = ?",
+            (made, digest, self.now, number),
+        )
+        return int(made)
+
+    def change_status(
+        self,
+        number: int,
+        status: ConceptStatus,
+        *,
+        kind: str,
+        operation: str,
+        reason: str,
+        superseded_by: int | None = None,
+    ) -> int:
+        """The new version of the concept, with the same text and another status. One that comes back from invalid counts
+        as new text: the caller inserts its vectors again."""
+        version, old, body_version, digest, body = self.connection.execute(
+            "SELECT v.version, v.status, v.body_version, v.content_hash, v.body FROM concepts c "
+            "JOIN concept_versions v ON v.concept = c.number AND v.version = c.version WHERE c.number = ?",
+            (number,),
+        ).fetchone()
+        made = version + 1
+        back = old == "invalid" and status != "invalid"
+        payload: dict[str, Any] = {"version": made, "status": status, "reason": reason}
+        if superseded_by is not None:
+            payload["superseded_by"] = f"c{superseded_by}"
+        since = self.append_event(kind, concept=number, operation=operation, payload=payload)
+        row = self._insert_version(
+            number, made, made if back else body_version, since, status, digest, body, superseded_by=superseded_by
+        )
+        if back:
+            self._index_text(row, Concept.model_validate_json(body))
+        self.connection.execute(
+            "UPDATE concepts SET version = ?, status = ?, updated = ? WHERE number = ?",
+            (made, status, self.now, number),
+        )
+        return int(made)
+
+    def _insert_version(
+        self,
+        number: int,
+        version: int,
+        body_version: int,
+        since: int,
+        status: str,
+        digest: str,
+        body: str,
+        *,
+        superseded_by: int | None = None,
+    ) -> int:
+        cursor = self.connection.execute(
+            "INSERT INTO concept_versions (concept, version, body_version, since, status, content_hash, body, time, "
+            "superseded_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, version, body_version, since, status, digest, body, self.now, superseded_by),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def _index_text(self, row: int, concept: Concept) -> None:
+        """Makes a body version findable by its words."""
         self.connection.execute(
             "INSERT INTO texts (rowid, name, situation, suggestion, cues) VALUES (?, ?, ?, ?, ?)",
             (row, concept.name, concept.situation, concept.suggestion, "\n".join(concept.cues)),
         )
-        return number
 
-    def change_status(self, number: int, status: ConceptStatus, *, kind: str, operation: str, reason: str) -> None:
-        """A new version of the concept with the same text and another status."""
-        version, body_version, digest, body = self.connection.execute(
-            "SELECT v.version, v.body_version, v.content_hash, v.body FROM concepts c "
-            "JOIN concept_versions v ON v.concept = c.number AND v.version = c.version WHERE c.number = ?",
-            (number,),
-        ).fetchone()
-        payload = {"version": version + 1, "status": status, "reason": reason}
-        since = self.append_event(kind, concept=number, operation=operation, payload=payload)
-        self._insert_version(number, version + 1, body_version, since, status, digest, body)
+    def insert_evidence(self, number: int, evidence: Evidence, *, operation: str) -> None:
+        """Notes why the concept may be believed; once per concept and operation. Not a change of the memory's version."""
         self.connection.execute(
-            "UPDATE concepts SET version = ?, status = ?, updated = ? WHERE number = ?",
-            (version + 1, status, self.now, number),
+            "INSERT OR IGNORE INTO evidence (concept, operation, run, task, verdict, verifier, score, note, time) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                number,
+                operation,
+                evidence.run,
+                evidence.task,
+                evidence.verdict,
+                evidence.verifier,
+                evidence.score,
+                evidence.note,
+                self.now,
+            ),
         )
-
-    def _insert_version(
-        self, number: int, version: int, body_version: int, since: int, status: str, digest: str, body: str
-    ) -> int:
-        cursor = self.connection.execute(
-            "INSERT INTO concept_versions (concept, version, body_version, since, status, content_hash, body, time) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, version, body_version, since, status, digest, body, self.now),
-        )
-        return int(cursor.lastrowid or 0)
 
     def insert_vectors(self, fingerprint: int, number: int, version: int, vectors: Vectors) -> None:
         """The views' vectors of a concept's body version; ones that are there already stay."""
@@ -164,6 +232,8 @@ class Ledger:
         schema = self._schema()
         if schema < known:
             with self.writing() as transaction:
+                self._schema()
+                transaction.connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 for migration in MIGRATIONS:
                     # Another process may have been faster: the schema is read again inside the transaction.
                     if migration.number > self._schema():
@@ -174,7 +244,6 @@ class Ledger:
                             (migration.number, migration.name, transaction.now),
                         )
                         transaction.connection.execute(f"PRAGMA user_version = {migration.number}")
-                transaction.connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             _sync_folder(self.path.parent)
         elif schema > known:
             raise ConceptStoreError(

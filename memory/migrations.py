@@ -61,5 +61,33 @@ _FIRST = (
     "CREATE VIRTUAL TABLE texts USING fts5 (name, situation, suggestion, cues, tokenize = 'porter unicode61')",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "first", _FIRST),)
+_CARE = (
+    "ALTER TABLE concepts ADD COLUMN origin TEXT NOT NULL DEFAULT 'run'",
+    """UPDATE concepts SET origin = 'user' WHERE number IN (
+        SELECT concept FROM events WHERE kind = 'created' AND operation = '')""",
+    # The concept that took this one's place, as of this version.
+    "ALTER TABLE concept_versions ADD COLUMN superseded_by INTEGER",
+    """CREATE TABLE evidence (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, concept INTEGER NOT NULL, operation TEXT NOT NULL, run TEXT NOT NULL,
+        task TEXT NOT NULL, verdict TEXT NOT NULL, verifier TEXT NOT NULL, score REAL, note TEXT NOT NULL,
+        time TEXT NOT NULL, UNIQUE (concept, operation))""",
+    # A change that waits for a person. concept is NULL for one that adds. body: the action's own fields as JSON.
+    """CREATE TABLE proposals (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, action TEXT NOT NULL, concept INTEGER, base_version INTEGER,
+        body TEXT NOT NULL, reason TEXT NOT NULL, operation TEXT NOT NULL UNIQUE, status TEXT NOT NULL, time TEXT NOT NULL,
+        decided TEXT)""",
+    "CREATE TABLE snapshots (name TEXT PRIMARY KEY, version INTEGER NOT NULL, time TEXT NOT NULL, note TEXT NOT NULL)",
+    # A consolidation: its plan is made once, its steps are operations, so it goes on where it stopped.
+    """CREATE TABLE jobs (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, status TEXT NOT NULL, version INTEGER NOT NULL, plan TEXT NOT NULL,
+        time TEXT NOT NULL, updated TEXT NOT NULL)""",
+    # Erasing blanks what an event quotes, and nothing else about an event ever changes.
+    "DROP TRIGGER events_stay",
+    """CREATE TRIGGER events_stay BEFORE UPDATE ON events
+        WHEN NEW.version IS NOT OLD.version OR NEW.kind IS NOT OLD.kind OR NEW.concept IS NOT OLD.concept
+        OR NEW.operation IS NOT OLD.operation OR NEW.time IS NOT OLD.time OR NEW.payload IS NOT '{"erased": true}'
+        BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "first", _FIRST), Migration(2, "care", _CARE))
 """PRAGMA user_version is the number of the last one applied."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from phronesis.core.concept import Concept, ConceptStatus, StoredConcept
+from phronesis.core.concept import Concept, ConceptStatus, Evidence, Origin, StoredConcept
 from phronesis.core.errors import ConceptStoreError
 from phronesis.core.ports import Vectors
 from phronesis.index.exact import Rows
@@ -68,43 +68,63 @@ def stored(
 ) -> dict[int, StoredConcept]:
     """Concepts as they were at a version, invalid ones included, by number in rising order; statistics are of now."""
     select = (
-        "SELECT v.concept, v.version, v.body, v.status, c.created FROM concept_versions v "
+        "SELECT v.concept, v.version, v.body, v.status, c.created, c.origin, v.superseded_by FROM concept_versions v "
         "JOIN concepts c ON c.number = v.concept WHERE v.since <= ? AND v.version = (SELECT MAX(w.version) "
         "FROM concept_versions w WHERE w.concept = v.concept AND w.since <= ?)"
     )
-    rows: list[tuple[int, int, str, ConceptStatus, str]] = []
+    rows: list[tuple[int, int, str, ConceptStatus, str, Origin, int | None]] = []
     if numbers is None:
         rows = connection.execute(select, (at, at)).fetchall()
-        uses = _uses(connection, None)
     else:
         for part in _chunks(sorted(set(numbers))):
             rows += connection.execute(f"{select} AND v.concept IN ({_marks(part)})", (at, at, *part)).fetchall()
-        uses = _uses(connection, numbers)
+    uses, proofs = _uses(connection, numbers), _evidence(connection, numbers)
     found = {}
-    for number, version, body, status, created in sorted(rows):
-        recalled, helped = uses.get(number, (0, 0))
+    for number, version, body, status, created, origin, heir in sorted(rows):
+        recalled, helped, last = uses.get(number, (0, 0, None))
         found[number] = StoredConcept(
             id=concept_id(number),
             version=version,
             concept=Concept.model_validate_json(body),
             status=status,
             created=created,
+            origin=origin,
+            superseded_by=None if heir is None else concept_id(heir),
             recalled=recalled,
             helped=helped,
             harmed=recalled - helped,
+            last_used=last,
+            evidence=tuple(proofs.get(number, ())),
         )
     return found
 
 
-def _uses(connection: sqlite3.Connection, numbers: Sequence[int] | None) -> dict[int, tuple[int, int]]:
-    select = "SELECT concept, COUNT(*), SUM(accepted) FROM uses"
+def _uses(connection: sqlite3.Connection, numbers: Sequence[int] | None) -> dict[int, tuple[int, int, str | None]]:
+    rows = _of_concepts(
+        connection, "SELECT concept, COUNT(*), SUM(accepted), MAX(time) FROM uses", numbers, "GROUP BY concept"
+    )
+    return {int(number): (int(recalled), int(helped), last) for number, recalled, helped, last in rows}
+
+
+def _evidence(connection: sqlite3.Connection, numbers: Sequence[int] | None) -> dict[int, list[Evidence]]:
+    select = "SELECT concept, run, task, verdict, verifier, score, note FROM evidence"
+    found: dict[int, list[Evidence]] = {}
+    for number, run, task, verdict, verifier, score, note in _of_concepts(connection, select, numbers, "ORDER BY seq"):
+        proof = Evidence(run=run, task=task, verdict=verdict, verifier=verifier, score=score, note=note)
+        found.setdefault(int(number), []).append(proof)
+    return found
+
+
+def _of_concepts(
+    connection: sqlite3.Connection, select: str, numbers: Sequence[int] | None, tail: str
+) -> list[tuple[Any, ...]]:
+    """Rows of these concepts, or of all."""
     if numbers is None:
-        rows = connection.execute(f"{select} GROUP BY concept").fetchall()
-    else:
-        rows = []
-        for part in _chunks(sorted(set(numbers))):
-            rows += connection.execute(f"{select} WHERE concept IN ({_marks(part)}) GROUP BY concept", part).fetchall()
-    return {int(number): (int(recalled), int(helped)) for number, recalled, helped in rows}
+        return connection.execute(f"{select} {tail}").fetchall()
+    rows: list[tuple[Any, ...]] = []
+    for part in _chunks(sorted(set(numbers))):
+        rows += connection.execute(f"{select} WHERE concept IN ({_marks(part)}) {tail}", part).fetchall()
+    return rows
 
 
 def valid_with_hash(connection: sqlite3.Connection, content_hash: str) -> int | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phronesis.core.concept import Concept, ConceptStatus
-from phronesis.core.errors import ConceptStoreError
+from phronesis.core.concept import Concept, ConceptStatus, Evidence, Origin
+from phronesis.core.errors import ConceptStoreError, ConfigurationError
 from phronesis.core.ports import Vectors
 from phronesis.core.result import MemoryWrite
 from phronesis.index.exact import Scored
@@ -21,8 +21,21 @@ NEAR_DUPLICATE = 0.93
 """Cosine of first views from which on a new concept of the same kind counts as evidence for the old one."""
 NEIGHBOURS = 8
 """Nearest concepts that are looked at for a near duplicate of the same kind."""
+MOST_BYTES = 64 * 1024
+"""Largest concept, as JSON: what is remembered is to stand in a prompt."""
 PROMOTED_AFTER = 2
 """Accepted runs that had it in the prompt, after which a probation concept is active (ArcMemo's usage threshold)."""
+
+
+def check_sizes(concepts: Sequence[Concept]) -> None:
+    """Raises ConfigurationError that names the first concept that is too large to be of use."""
+    for place, concept in enumerate(concepts):
+        size = len(concept.model_dump_json().encode("utf-8", "surrogatepass"))
+        if size > MOST_BYTES:
+            raise ConfigurationError(
+                f"concept {place + 1} takes {size:,} bytes, {MOST_BYTES:,} are allowed: {concept.suggestion[:60]!r} ...",
+                mend="keep the idea and leave the material out",
+            )
 
 
 def add(
@@ -33,6 +46,7 @@ def add(
     vectors: Sequence[Vectors] | None,
     operation: str | None,
     status: ConceptStatus,
+    origin: Origin = "user",
 ) -> list[int]:
     """The concepts' numbers, in order; a concept that is there word for word keeps its number. Once per operation."""
     with ledger.writing() as transaction:
@@ -42,7 +56,7 @@ def add(
         for place, concept in enumerate(concepts):
             number = valid_with_hash(transaction.connection, concept.content_hash)
             if number is None:
-                number = transaction.create_concept(concept, status=status, operation=operation or "")
+                number = transaction.create_concept(concept, status=status, operation=operation or "", origin=origin)
                 if search is not None and vectors is not None:
                     transaction.insert_vectors(search.adopt(transaction), number, 1, vectors[place])
             numbers.append(number)
@@ -59,12 +73,13 @@ def write(
     vectors: Sequence[Vectors] | None,
     operation: str,
     recalled: Sequence[int],
+    evidence: Evidence | None = None,
 ) -> list[MemoryWrite]:
     """One outcome per concept, in order: ``written`` on probation, ``duplicate`` or ``evidence``. Once per operation."""
     if search is not None:
         search.warm()
     try:
-        return _write_all(ledger, search, concepts, vectors, operation, recalled)
+        return _write_all(ledger, search, concepts, vectors, operation, recalled, evidence)
     except BaseException:
         # What was searched inside the undone transaction may not be remembered.
         if search is not None:
@@ -79,6 +94,7 @@ def _write_all(
     vectors: Sequence[Vectors] | None,
     operation: str,
     recalled: Sequence[int],
+    evidence: Evidence | None,
 ) -> list[MemoryWrite]:
     with ledger.writing() as transaction:
         known = transaction.outcome("write", operation)
@@ -95,6 +111,10 @@ def _write_all(
             )
             for place, concept in enumerate(concepts)
         ]
+        if evidence is not None:
+            for outcome in outcomes:
+                if outcome.id is not None:
+                    transaction.insert_evidence(concept_number(outcome.id), evidence, operation=operation)
         transaction.record_outcome("write", operation, [outcome.model_dump(mode="json") for outcome in outcomes])
         return outcomes
 

@@ -14,6 +14,7 @@ _EXPORTS = {
     "Budget": "phronesis.core.budget",
     "Candidate": "phronesis.core.result",
     "Concept": "phronesis.core.concept",
+    "Evidence": "phronesis.core.concept",
     "Memory": "phronesis.memory.session",
     "Message": "phronesis.core.task",
     "PhronesisError": "phronesis.core.errors",
@@ -25,13 +26,13 @@ _EXPORTS = {
 }
 
 __all__ = [
-    "Budget", "Candidate", "Concept", "Memory", "Message", "PhronesisError", "Recipe", "Result", "Task",
+    "Budget", "Candidate", "Concept", "Evidence", "Memory", "Message", "PhronesisError", "Recipe", "Result", "Task",
     "replay", "replay_sync",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from phronesis.core.budget import Budget
-    from phronesis.core.concept import Concept
+    from phronesis.core.concept import Concept, Evidence
     from phronesis.core.errors import PhronesisError
     from phronesis.core.result import Candidate, Result
     from phronesis.core.task import Message, Task

@@ -657,6 +657,7 @@ class TestDeterminism:
         for turn in (1, 3, 5):
             server.latency = lambda request, turn=turn: request.fingerprint * turn % 7 / 200
             found.append(magicore(k=6, outcome=outcome, calibration="frozen").run("What?").comparable())
+        assert all(result["status"] == "ok" for result in found), [result["failures"] for result in found]
         assert found[0]["usage"]["calls"] > 6, "the question has to be refined"
         assert found[0] == found[1] == found[2]
 

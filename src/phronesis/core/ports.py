@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phronesis.core.chat import Batch, ChatRequest, LabelProbabilities, Reply
-from phronesis.core.concept import Concept, Hit
+from phronesis.core.concept import Concept, Evidence, Hit
 from phronesis.core.result import Candidate, MemoryWrite
 from phronesis.core.reward import RewardRequest, Rewards
 from phronesis.core.site import Site
@@ -218,7 +218,14 @@ class ConceptMemory(Protocol):
         """The k concepts nearest to the query among those of the version, best first."""
         ...
 
-    def write(self, concepts: Sequence[Concept], *, operation: str, recalled: Sequence[str] = ()) -> list[MemoryWrite]:
+    def write(
+        self,
+        concepts: Sequence[Concept],
+        *,
+        operation: str,
+        recalled: Sequence[str] = (),
+        evidence: Evidence | None = None,
+    ) -> list[MemoryWrite]:
         """Commits concepts once per operation id; a repeated operation returns the recorded outcome."""
         ...
 
