@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,25 @@ Pooler = Callable[[FakeRequest], Any]
 """What a pooling server puts under ``data``: a row of numbers, or a list of rows."""
 Continuer = Callable[[Sequence[str]], Mapping[str, float] | None]
 """The likeliest tokens behind a prompt's first tokens and their log-probabilities; None = one filler."""
+
+
+_PORTS: set[int] = set()
+"""Ports this process has served at: a client knows for good what it found at an address."""
+
+
+def _listening(port: int) -> socket.socket:
+    """A socket on a loopback port: the one asked for, or (0) one that no server of this process had before."""
+    passed_over = []
+    try:
+        while True:
+            bound = socket.create_server(("127.0.0.1", port), backlog=128)
+            if port or bound.getsockname()[1] not in _PORTS:
+                _PORTS.add(bound.getsockname()[1])
+                return bound
+            passed_over.append(bound)  # held until another one is found, so that it does not come again
+    finally:
+        for held in passed_over:
+            held.close()
 
 
 @dataclass(frozen=True)
@@ -229,8 +249,7 @@ class FakeServer:
         app.router.add_get("/health", self._health)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self._port)
-        await site.start()
+        await web.SockSite(runner, _listening(self._port)).start()
         self._port = runner.addresses[0][1]
         self._started.set()
         await self._stopping.wait()
