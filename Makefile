@@ -59,9 +59,10 @@ format: $(VENV)/dev  ## Format and sort imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev  ## Measure docs/performance.md again, beside our peers (about ten minutes)
+bench: $(VENV)/dev  ## Measure docs/performance.md again, beside our peers (about twenty minutes)
 	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/imports.py --save
 	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/overhead.py --save
+	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/memory.py --save
 	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/tables.py
 
 soak: $(VENV)/dev  ## The long checks: many kills, many seeds

@@ -8,12 +8,13 @@ from typing import Any
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]
-"""``overhead`` and ``imports``: the rows of each run."""
+"""``overhead``, ``imports`` and ``memory``: the rows of each run."""
 Found = tuple[float, str] | None
 """A figure and whose it is."""
 CLIENT = "phronesis client"
 ONE_CHOICE = "phronesis self_consistency, one choice a request"
 N_CHOICES = "phronesis self_consistency, n choices a request"
+EXACT, INDEX, COLLECTION = "phronesis, exact search", "phronesis, Chroma index", "chromadb collection"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ def _target(name: str) -> Callable[[Results], Found]:
     return find
 
 
+def _memory(value: Callable[[Row], float], subject: str) -> dict[str, Any]:
+    """At the largest number of concepts that the architecture speaks of. The peer: a plain Chroma collection."""
+
+    def of(name: str) -> Callable[[Results], Found]:
+        def find(results: Results) -> Found:
+            rows = [row for row in results.get("memory", ()) if (row["concepts"], row["subject"]) == (100_000, name)]
+            return (value(rows[0]), name) if rows else None
+
+        return find
+
+    return {"ours": of(subject), "peer": of(COLLECTION)}
+
+
 def _cpu(row: Row) -> float:
     return float(row["cpu_ms"]["median"])
 
@@ -75,6 +89,14 @@ def _wall(row: Row) -> float:
 
 def _over_latency(row: Row) -> float:
     return round(_wall(row) / float(row["latency_ms"]), 3)
+
+
+def _p50(figure: str) -> Callable[[Row], float]:
+    return lambda row: float(row[figure]["p50"])
+
+
+def _missed(row: Row) -> float:
+    return round(100 * (1 - float(row["recall_at_10"])), 3)
 
 
 _DIRECT, _MAGICORE = "phronesis direct", "phronesis magicore"
@@ -93,6 +115,10 @@ BARS = (
     Bar("64 samples at 50 ms", 75.0, "ms wall clock", **_pair("fan_out_64", "1KB", 64, _wall, N_CHOICES)),
     Bar("best of 8 at 50 ms", 1.3, "x one call", **_pair("best_of_8", "1KB", 8, _over_latency, "phronesis")),
     Bar("256 in flight at 2 s", 1.1, "x critical path", **_pair("fan_out_256", "1KB", 256, _over_latency, ONE_CHOICE)),
+    Bar("memory search at 100,000, exact", 10.0, "ms p50", **_memory(_p50("search_ms"), EXACT)),
+    Bar("memory search at 100,000, Chroma index", 10.0, "ms p50", **_memory(_p50("search_ms"), INDEX)),
+    Bar("memory search at 100,000, Chroma index: missed of the 10 nearest", 1.0, "%", **_memory(_missed, INDEX)),
+    Bar("memory add at 100,000, safe against power loss", 10.0, "ms p50", **_memory(_p50("add_ms"), INDEX)),
     Bar("import phronesis", 0.1, "s", ours=_target("import phronesis")),
     Bar("phronesis --help", 0.3, "s", ours=_target("phronesis --help"), peer=_target("import langgraph.graph")),
 )  # fmt: skip

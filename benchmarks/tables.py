@@ -33,7 +33,7 @@ _WALLS = {
 def load() -> dict[str, Run]:
     """The saved runs by name; one that was never saved is empty."""
     found: dict[str, Run] = {}
-    for name in ("overhead", "imports"):
+    for name in ("overhead", "imports", "memory"):
         file = ROOT / "benchmarks" / "results" / f"{name}.json"
         found[name] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": [], "failures": []}
     return found
@@ -130,12 +130,54 @@ def imports(runs: Mapping[str, Run]) -> str:
     return table(["", "seconds", "peak MB", "third-party packages loaded"], body)
 
 
+def memory(runs: Mapping[str, Run]) -> str:
+    """What each store costs, by number of concepts, and when and where that was measured."""
+    run = runs["memory"]
+    if not run["rows"]:
+        return "Nothing was measured yet.\n"
+    heading = [
+        "", "search ms, p50 (p95)", "recall@10", "hybrid recall ms", "add ms", "learn ms", "batch add ms each", "build s",
+        "open s", "disk MB", "memory MB",
+    ]  # fmt: skip
+    parts = [_memory_provenance(run)]
+    for count in sorted({row["concepts"] for row in run["rows"]}):
+        body = [_memory_cells(row) for row in run["rows"] if row["concepts"] == count]
+        parts.append(f"{count:,} concepts:\n\n" + table(heading, body))
+    return "\n".join(parts)
+
+
+def _memory_provenance(run: Run) -> str:
+    versions = ", ".join(f"{name} {value}" for name, value in run["versions"].items())
+    rough = " This was a quick run; the figures are rough." if run["quick"] else ""
+    return (
+        f"Measured on {run['date']}: {run['cpu']}, {run['cores']} cores, load average {run['load']} before and "
+        f"{run['load_after']} after the run; {versions}.{rough}\n"
+    )
+
+
+def _memory_cells(row: Mapping[str, Any]) -> list[str]:
+    def times(name: str) -> str:
+        return f"{number(row[name]['p50'])} ({number(row[name]['p95'])})" if name in row else "-"
+
+    def plain(name: str) -> str:
+        return number(row[name]) if name in row else "-"
+
+    return [
+        row["subject"],
+        times("search_ms"),
+        f"{row['recall_at_10']:.4f}",
+        *(times(name) for name in ("hybrid_ms", "add_ms", "write_ms")),
+        *(plain(name) for name in ("batch_ms", "build_s", "open_s", "disk_mb", "rss_mb")),
+    ]
+
+
 def failures(runs: Mapping[str, Run]) -> str:
     """What could not be measured, with the reason."""
     run = runs["overhead"]
     lines = [f"- {name}: {reason}" for name, reason in run.get("missing", {}).items()]
     lines += [f"- {item['subject']} ({item['setting']}): {item['reason']}" for item in run["failures"]]
     lines += [f"- {item['target']}: {item['reason']}" for item in runs["imports"]["failures"]]
+    lines += [f"- {item['subject']} ({item['setting']}): {item['reason']}" for item in runs["memory"]["failures"]]
     return "Could not be measured:\n\n" + "\n".join(lines) + "\n" if lines else "Everything could be measured.\n"
 
 
@@ -145,6 +187,7 @@ SECTIONS = {
     "cpu": cpu,
     "wall": wall,
     "imports": imports,
+    "memory": memory,
     "failures": failures,
 }
 

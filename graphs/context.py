@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,6 +50,9 @@ class RunContext:
     """The attempts at this task that a finished run recorded, by the run's id."""
     memory: str = ""
     """The rendered memory section of the solver's prompt; empty = none."""
+    recall_again: Callable[[str, Branch], Awaitable[str]] | None = None
+    """The memory section for a retry: what was tried and said of it, and the branch that retries and pays -> rendered
+    concepts that were not shown yet, or an empty text. None = there is no memory."""
     reports: Reports = field(default_factory=Reports)
 
     def sampling(self, role: str, default: Sampling) -> Sampling:

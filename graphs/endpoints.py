@@ -10,6 +10,7 @@ from phronesis.agents.client.endpoint import Endpoint
 from phronesis.agents.client.profile import Capability, model_changed
 from phronesis.agents.client.replicas import Replicas
 from phronesis.agents.client.retry import RetryRule
+from phronesis.agents.scorers.table import choose_scorer, united
 from phronesis.core.chat import Batch, ChatRequest, LabelProbabilities
 from phronesis.core.ports import Observer
 from phronesis.core.reward import RewardRequest, Rewards
@@ -88,8 +89,16 @@ class RoleEndpoint:
 def roles_of(recipe: Recipe) -> dict[str, tuple[Capability, ...]]:
     """What a run of the recipe asks of each role's endpoint."""
     roles = dict(recipe.strategy.needs(recipe.knobs))
-    if recipe.file.memory.mode == "write":
+    memory = recipe.file.memory
+    if memory.mode == "write":
         roles.setdefault("abstractor", ())
+    if memory.mode != "off":
+        if memory.select != "none" or memory.describe:
+            roles.setdefault("selector", ())
+        if memory.skip_easy:
+            roles.setdefault("solver", ())
+    if memory.mode in ("read", "write"):
+        roles = united((roles, choose_scorer(memory.verifier).roles))
     return roles
 
 

@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 
 from phronesis.core.errors import ConfigurationError, JournalUnwritable
@@ -56,6 +57,17 @@ def prunable(
         return chosen
     limit = (now or datetime.now(UTC)) - older_than
     return [run for run in chosen if begun(run) < limit]
+
+
+def named(runs: Sequence[RunSummary], ids: Sequence[str]) -> list[RunSummary]:
+    """The runs with these ids, whatever their status, newest first. Raises ConfigurationError that names an unknown one."""
+    known = {run.run_id for run in runs}
+    for run_id in ids:
+        if run_id not in known:
+            near = get_close_matches(run_id, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else "`phronesis runs list` shows the runs there are"
+            raise ConfigurationError(f"there is no run {run_id!r}", mend=hint)
+    return [run for run in runs if run.run_id in ids]
 
 
 def begun(run: RunSummary) -> datetime:

@@ -130,6 +130,7 @@ async def start_replay(
     replay = Replay(run, chosen, len(tasks) - len(chosen))
     run.journal.listeners += [replay.hear, *([listener] if listener else [])]
     started = recording.started
+    run.mounts = dict(started.get("memory_mounts", {}))
     models = {role: name for role, name in started["models"].items() if role not in recording.without}
     endpoints = endpoints_for(list(roles_of(recipe)), recipe.file.models, found, models)
     models = {role: endpoint.model for role, endpoint in endpoints.items()}

@@ -19,16 +19,18 @@ from phronesis.core.result import Result
 from phronesis.core.settings import Settings, load_settings
 from phronesis.core.task import Task
 from phronesis.graphs.banks import Banks
+from phronesis.graphs.batches import batches, recorded_batches, solve_batch
 from phronesis.graphs.calibration import Calibration
 from phronesis.graphs.endpoints import RoleEndpoint, endpoints_for, roles_of
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.replay_source import reopened
-from phronesis.graphs.run_folder import failed_tasks, new_run_id, run_folder
-from phronesis.graphs.scorer_files import check_files, pinned_files
+from phronesis.graphs.run_folder import CONSOLIDATION, failed_tasks, new_run_id, run_folder
+from phronesis.graphs.scorer_files import check_files, pinned_files, scorers_of
 from phronesis.graphs.scorer_records import ScorerRecords
 from phronesis.graphs.solve import Surroundings, solve_task
 from phronesis.graphs.unread_memory import UnreadMemory
+from phronesis.memory.mounts import MountedMemory
 from phronesis.memory.session import Memory
 
 
@@ -54,7 +56,9 @@ class Run:
         self._announced: set[str] = set()
         self._statuses: dict[str, str] = {}
         self._rewards: dict[str, dict[str, float]] = {}
-        self._memory: Memory | None = None
+        self._memory: Memory | MountedMemory | None = None
+        self.mounts: dict[str, int] = {}
+        """Pinned version of each mounted memory; empty until one is opened."""
         self._around: Surroundings | None = None
 
     @classmethod
@@ -129,6 +133,7 @@ class Run:
             "seed": self.recipe.file.seed,
             "models": models,
             "memory_version": version,
+            "memory_mounts": self.mounts,
             "statistics": {family: asdict(item) for family, item in statistics.items()},
             "texts": texts,
             "warnings": list(self.warnings),
@@ -162,6 +167,12 @@ class Run:
                 raise ConfigurationError(
                     f"run {run_id!r} was journalled without texts and cannot be resumed", mend="start a new run"
                 )
+            if started.data["recipe"]["strategy"] == CONSOLIDATION:
+                session = started.data["extra"]["session"]
+                raise ConfigurationError(
+                    f"run {run_id!r} is a consolidation of memory {session!r}",
+                    mend=f"phronesis memory consolidate --session {session}",
+                )
             check_files(started.data.get("scorer_files", {}))
             recipe = Recipe.from_data(started.data["recipe"], source=f"run {run_id}")
             run = cls(recipe, found, journal, run_id)
@@ -179,6 +190,7 @@ class Run:
             journal.listeners.append(listener)
         run.extra = dict(started.data["extra"])
         run.warnings = tuple(started.data.get("warnings", ()))
+        run.mounts = dict(started.data.get("memory_mounts", {}))
         run._announced = {task.id for task in run.tasks}
         models = dict(started.data["models"])
         endpoints = endpoints_for(list(roles_of(recipe)), recipe.file.models, found, models)
@@ -212,16 +224,23 @@ class Run:
 
     def _scorer_warnings(self, models: Mapping[str, str]) -> tuple[str, ...]:
         records = ScorerRecords(self.settings.home / "statistics.sqlite3")
-        scorers = self.recipe.strategy.scorers(self.recipe.knobs)
-        return tuple(records.warnings(models.get("solver", ""), scorers, self.recipe.file.answer.format))
+        return tuple(
+            records.warnings(models.get("solver", ""), scorers_of(self.recipe), self.recipe.file.answer.format)
+        )
 
     @property
     def _calibration(self) -> Calibration:
         return Calibration(self.settings.home / "statistics.sqlite3")
 
-    def _open_memory(self) -> Memory:
-        if self._memory is None:
-            self._memory = Memory.open(self.recipe.file.memory.session, settings=self.settings)
+    def _open_memory(self) -> Memory | MountedMemory:
+        section = self.recipe.file.memory
+        if self._memory is None and section.mounts:
+            self._memory = MountedMemory.open(
+                section.session, section.mounts, settings=self.settings, versions=self.mounts
+            )
+            self.mounts = self._memory.versions()
+        elif self._memory is None:
+            self._memory = Memory.open(section.session, settings=self.settings)
         return self._memory
 
     @property
@@ -246,18 +265,45 @@ class Run:
 
         Raises ConfigurationError for a task whose id the run has solved: its journal holds one solution of each."""
         assert self._around is not None
-        if task.id in self._statuses:
-            raise ConfigurationError(f"the run has solved a task {task.id!r}", mend="give each task its own id")
+        self._check_new([task])
         self.announce([task])
-        result, rewards = await solve_task(self._around, task)
-        self._statuses[task.id] = result.status
+        if self._batched:
+            (result,) = await self._solve_batch([task], 1)
+            return result
+        return self._solved(*await solve_task(self._around, task))
+
+    def _check_new(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            if task.id in self._statuses:
+                raise ConfigurationError(f"the run has solved a task {task.id!r}", mend="give each task its own id")
+
+    def _solved(self, result: Result, rewards: dict[str, float]) -> Result:
+        self._statuses[result.task_id] = result.status
         if rewards:
-            self._rewards[task.id] = rewards
+            self._rewards[result.task_id] = rewards
         return result
 
+    @property
+    def _batched(self) -> bool:
+        """Whether tasks read a version that was pinned for their batch; with batches of one the latest is read."""
+        section = self.recipe.file.memory
+        return section.mode == "write" and section.batch > 1
+
+    async def _solve_batch(self, tasks: Sequence[Task], parallel: int) -> list[Result]:
+        assert self._around is not None
+        self._check_new(tasks)
+        solved = await solve_batch(self._around, tasks, parallel)
+        return [self._solved(result, rewards) for result, rewards in solved]
+
     async def solve_all(self, tasks: Sequence[Task], *, parallel: int = 4) -> AsyncIterator[Result]:
-        """Results as they come. With a memory that is written to, tasks follow one another in order (batch of one)."""
+        """Results as they come. With a memory that is written to, tasks come in order, in batches of ``memory.batch``:
+        side by side within a batch, one batch after another."""
         self.announce(tasks)
+        if self._batched:
+            for batch in batches(tasks, self.recipe.file.memory.batch, recorded_batches(self.journal.recorded)):
+                for item in await self._solve_batch(batch, parallel):
+                    yield item
+            return
         waiting, done = iter(tasks), asyncio.Queue[Result | BaseException]()
 
         async def work() -> None:

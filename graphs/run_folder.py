@@ -17,6 +17,8 @@ from phronesis.core.events import FILE_NAME, Event, EventIndex, read_events
 from phronesis.core.settings import Settings
 
 RunStatus = Literal["running", "interrupted", "finished", "failed"]
+CONSOLIDATION = "consolidation"
+"""What run lists show as recipe and strategy of a memory's consolidation."""
 _NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
 

@@ -14,13 +14,20 @@ from phronesis.graphs.recipe import Recipe
 def pinned_files(recipe: Recipe) -> dict[str, str]:
     """Path -> hash of what it holds, for every file that the recipe's scorers name. Raises RecipeError for one that cannot
     be read."""
-    scorers = [choose_scorer(text) for text in recipe.strategy.scorers(recipe.knobs)]
+    scorers = [choose_scorer(text) for text in scorers_of(recipe)]
     paths = sorted({path for scorer in scorers for path in scorer.files})
     found = {path: _hash(path) for path in paths}
     missing = next((path for path, held in found.items() if held is None), None)
     if missing is not None:
         raise RecipeError(f"cannot read the scorer's file {missing!r}", mend="check the path")
     return {path: held for path, held in found.items() if held is not None}
+
+
+def scorers_of(recipe: Recipe) -> tuple[str, ...]:
+    """The scorers that a run of the recipe uses, as written: its strategy's, and the memory's verifier."""
+    memory = recipe.file.memory
+    verifier = (memory.verifier,) if memory.mode in ("read", "write") else ()
+    return tuple(dict.fromkeys((*recipe.strategy.scorers(recipe.knobs), *verifier)))
 
 
 def check_files(pinned: Mapping[str, str]) -> None:

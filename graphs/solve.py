@@ -8,30 +8,29 @@ from typing import Any, cast
 
 from langgraph.graph.state import CompiledStateGraph
 
-from phronesis.agents.abstractor import Abstractor
 from phronesis.agents.client.metered import Metered
 from phronesis.agents.client.run_client import Journaled
 from phronesis.core.budget import Account, Branch
-from phronesis.core.chat import Sampling, Usage
+from phronesis.core.chat import Usage
 from phronesis.core.effects import Effects
 from phronesis.core.errors import BudgetExhausted
 from phronesis.core.journal import Journal
 from phronesis.core.ports import ChatClient, ConceptMemory
 from phronesis.core.recording import Recording
-from phronesis.core.result import Candidate, MemoryReport, MemoryWrite, Result, RoleUsage, UsageReport
+from phronesis.core.result import MemoryReport, Result, RoleUsage, UsageReport
 from phronesis.core.task import Task
 from phronesis.graphs.banks import Banks
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.endpoints import RoleEndpoint
-from phronesis.graphs.nodes.learn import count_use, judge_run, learn, recall
+from phronesis.graphs.nodes.accepting import judge_run
+from phronesis.graphs.nodes.learn import Draft, Learner
 from phronesis.graphs.nodes.programs import JournaledPrograms
+from phronesis.graphs.nodes.recalling import Recaller
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import ModelSection, Recipe
 from phronesis.graphs.state import Outcome
 from phronesis.tools.answers import answer_space
 from phronesis.tools.python_execution import PythonPrograms
-
-ABSTRACTOR_SAMPLING = Sampling(temperature=0.2, top_p=0.95, max_tokens=200)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +88,26 @@ def _context(around: Surroundings, task: Task, effects: Effects, account: Accoun
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Explored:
+    """A task whose calls are made: it has an outcome, and what it wants to write is drafted but not written."""
+
+    around: Surroundings
+    ctx: RunContext
+    outcome: Outcome
+    report: MemoryReport
+    learner: Learner
+    draft: Draft | None
+    """None = the memory neither counts uses nor learns."""
+
+
 async def solve_task(around: Surroundings, task: Task) -> tuple[Result, dict[str, float]]:
     """The Result, and the first chain's rewards for the statistics. Journals ``task_finished``."""
+    return await settle_task(await explore_task(around, task))
+
+
+async def explore_task(around: Surroundings, task: Task) -> Explored:
+    """Everything about a task but what changes the memory."""
     bank = None if around.recording is None else around.recording.bank(task.id)
     effects = Effects(around.journal, task.id, bank=bank)
     account = Account(around.recipe.file.budget, seconds_before=effects.seconds_before)
@@ -99,28 +116,41 @@ async def solve_task(around: Surroundings, task: Task) -> tuple[Result, dict[str
     ctx.reports.degraded.extend(around.warnings)
     mode = around.recipe.file.memory.mode
     report = MemoryReport(session=around.recipe.file.memory.session, mode=mode)
+    recaller: Recaller | None = None
     if mode != "off":
-        ctx, report = await _recall(around, ctx, report)
+        ctx, report, recaller = await _recall(around, ctx, report)
     outcome = await _run_graph(around, ctx)
-    if mode in ("read", "write"):
-        report = await _learn(around, ctx, outcome, report)
-    account.close()
-    result = _result(around, ctx, outcome, report if mode != "off" else None)
+    if recaller is not None and recaller.later:
+        report = report.model_copy(update={"recalled": recaller.items()})
+    section = around.recipe.file.memory
+    version = report.version if recaller is not None and not report.skipped else around.memory_version
+    learner = Learner(ctx=ctx, memory=around.memory, section=section, run_id=around.run_id, version=version)
+    draft = await _draft(ctx, outcome, report, learner)
+    account.pause()
+    return Explored(around=around, ctx=ctx, outcome=outcome, report=report, learner=learner, draft=draft)
+
+
+async def settle_task(explored: Explored) -> tuple[Result, dict[str, float]]:
+    """The Result of an explored task, once its uses and lessons are written. Makes no call."""
+    ctx, report = explored.ctx, explored.report
+    ctx.root.account.go_on()
+    if explored.draft is not None:
+        report = report.model_copy(update={"written": await explored.learner.commit(explored.draft)})
+    ctx.root.account.close()
+    memory = report if report.mode != "off" else None
+    result = _result(explored.around, ctx, explored.outcome, memory)
     ctx.note("task_finished", "result", {"result": result.model_dump(mode="json")})
     return result, ctx.reports.first_rewards
 
 
-async def _recall(around: Surroundings, ctx: RunContext, report: MemoryReport) -> tuple[RunContext, MemoryReport]:
+async def _recall(
+    around: Surroundings, ctx: RunContext, report: MemoryReport
+) -> tuple[RunContext, MemoryReport, Recaller]:
     section = around.recipe.file.memory
-    text, recalled, version = await recall(
-        ctx,
-        around.memory,
-        k=section.k,
-        version=around.memory_version,
-        least=section.least_similarity,
-        budget=section.token_budget,
-    )
-    return replace(ctx, memory=text), report.model_copy(update={"recalled": recalled, "version": version})
+    recaller = Recaller(ctx, around.memory, section, around.memory_version)
+    found = await recaller.first()
+    report = report.model_copy(update={"recalled": found.items, "version": found.version, "skipped": found.skipped})
+    return replace(ctx, memory=found.text, recall_again=recaller.again), report, recaller
 
 
 async def _run_graph(around: Surroundings, ctx: RunContext) -> Outcome:
@@ -135,26 +165,13 @@ async def _run_graph(around: Surroundings, ctx: RunContext) -> Outcome:
     return last
 
 
-async def _learn(around: Surroundings, ctx: RunContext, outcome: Outcome, report: MemoryReport) -> MemoryReport:
-    section = around.recipe.file.memory
-    chosen = outcome["chosen"]
-    acceptance = judge_run(ctx, outcome["candidates"], chosen, consensus=section.consensus, least=section.least_score)
-    shown = [item.id for item in report.recalled if item.rendered]
-    await count_use(ctx, around.memory, run_id=around.run_id, ids=shown, accepted=acceptance.accepted)
-    written: tuple[MemoryWrite, ...] = ()
-    if section.mode == "write":
-        solution = next((item for item in outcome["candidates"] if item.id == chosen), Candidate(id="none"))
-        sampling = ctx.sampling("abstractor", ABSTRACTOR_SAMPLING)
-        written = await learn(
-            ctx,
-            around.memory,
-            Abstractor(client=ctx.client_of("abstractor"), sampling=sampling),
-            run_id=around.run_id,
-            solution=solution,
-            acceptance=acceptance,
-            recalled=[item.id for item in report.recalled],
-        )
-    return report.model_copy(update={"written": written})
+async def _draft(ctx: RunContext, outcome: Outcome, report: MemoryReport, learner: Learner) -> Draft | None:
+    """What the run wants to write. In mode ``read`` the verdict is worth its calls only if concepts were shown."""
+    shown = any(item.rendered for item in report.recalled)
+    if report.mode != "write" and not (report.mode == "read" and shown):
+        return None
+    judged = await judge_run(ctx, outcome["candidates"], outcome["chosen"], learner.section, report.recalled)
+    return await learner.draft(judged, report.recalled)
 
 
 def _usage(account: Account) -> UsageReport:

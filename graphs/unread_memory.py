@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from phronesis.core.concept import Concept, Evidence, Hit
 from phronesis.core.errors import ConceptStoreError
-from phronesis.core.result import MemoryWrite
+from phronesis.core.ports import SearchMode
+from phronesis.core.result import MemoryRecall, MemoryWrite
 
 
 class UnreadMemory:
@@ -17,7 +18,16 @@ class UnreadMemory:
     def version(self) -> int:
         return 0
 
-    def recall(self, query: str, *, k: int, version: int | None = None) -> list[Hit]:
+    def recall(
+        self,
+        query: str,
+        *,
+        k: int,
+        version: int | None = None,
+        mode: SearchMode = "hybrid",
+        diversity: float = 0.0,
+        candidates: int = 24,
+    ) -> list[Hit]:
         return []
 
     def write(
@@ -27,8 +37,16 @@ class UnreadMemory:
         operation: str,
         recalled: Sequence[str] = (),
         evidence: Evidence | None = None,
+        propose: bool = False,
+        prompted: Sequence[MemoryRecall] = (),
     ) -> list[MemoryWrite]:
         raise ConceptStoreError("a replay writes no memory")
+
+    def named(self, names: Sequence[str], *, version: int | None = None) -> dict[str, Concept]:
+        return {}
+
+    def vocabulary(self, *, token_budget: int, version: int | None = None) -> str:
+        return ""
 
     def record_use(self, ids: Sequence[str], *, accepted: bool, operation: str) -> None:
         raise ConceptStoreError("a replay writes no memory")

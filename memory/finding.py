@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from phronesis.core.concept import Concept
 from phronesis.core.errors import ConceptStoreError, IndexDamaged
 from phronesis.core.ports import Embedder, Vectors
-from phronesis.index.chroma import ChromaIndex
+from phronesis.index.chroma import CollectionIndex
 from phronesis.index.embedders import embed
-from phronesis.index.exact import Rows, Scored, VectorTable, merge, rank
+from phronesis.index.exact import Rows, Scored, VectorTable, cosines, merge, rank
 from phronesis.index.fingerprint import Fingerprint
 from phronesis.memory.indexing import IndexKeeper
 from phronesis.memory.ledger import Ledger, Transaction
@@ -24,11 +24,12 @@ from phronesis.memory.reading import (
     bodies_without_vectors,
     current_version,
     endings,
+    erasures,
     fingerprint,
     fingerprint_id,
-    first_vectors,
     vectors_after,
     vectors_by_seq,
+    vectors_of,
 )
 
 EXACT_BELOW = 2_000
@@ -94,7 +95,7 @@ class VectorSearch:
 
     def fill(self) -> None:
         """Embeds what was written without an embedder; a memory that lacks nothing costs one statement."""
-        while True:
+        while not self._ledger.read_only:
             with self._ledger.reading() as connection:
                 now = current_version(connection)
                 known = fingerprint_id(connection)
@@ -119,12 +120,12 @@ class VectorSearch:
             if agreed is None:
                 return []
             self._searches += 1
-            index = self._keeper.ready() if at == current_version(connection) else None
+            index = self._keeper.ready(agreed[0]) if at == current_version(connection) else None
             if index is not None:
                 try:
                     found = self._through(index, agreed, query, k, at=at, first_view=first_view)
                 except IndexDamaged as error:
-                    self._keeper.distrust(error.message)
+                    self._keeper.distrust(error)
                 else:
                     if len(found) == k:
                         return found
@@ -136,18 +137,20 @@ class VectorSearch:
 
     def nearest_of(self, query: Vectors, numbers: Sequence[int], *, at: int) -> list[Scored]:
         """These concepts by the cosine of their first view, best first."""
+        rows = self.views_of(numbers)
+        return [] if rows is None else _rank(rows, query, len(numbers), at=at, first_view=True)
+
+    def views_of(self, numbers: Sequence[int]) -> Rows | None:
+        """Vectors of these concepts, all views and body versions; None before the memory's first vector."""
         with self._ledger.reading() as connection:
             agreed = self._shared(connection)
-            if agreed is None:
-                return []
-            rows = first_vectors(connection, agreed[0], numbers, agreed[1].dimension)
-        return _rank(rows, query, len(numbers), at=at, first_view=True)
+            return None if agreed is None else vectors_of(connection, agreed[0], numbers, agreed[1].dimension)
 
     def warm(self) -> None:
         """Reads what a following search needs, so that one inside a transaction is short."""
         with self._ledger.reading() as connection:
             agreed = self._shared(connection)
-            if agreed is not None and self._keeper.ready() is None:
+            if agreed is not None and self._keeper.ready(agreed[0]) is None:
                 self._full_table(agreed)
 
     def forget(self) -> None:
@@ -187,15 +190,24 @@ class VectorSearch:
         if self._agreed is None or self._agreed[0] != theirs[0]:
             own = self._probe()
             if not own.matches(theirs[1]):
-                raise theirs[1].refuse(own.short, where=f"memory {self._ledger.path.parent.name!r}")
+                name = self._ledger.path.parent.name
+                change = f"phronesis memory reembed --session {name}"
+                raise theirs[1].refuse(own.short, where=f"memory {name!r}", change=change)
             self._agreed = theirs
             self._full = self._tail = None
         return self._agreed
 
     def _through(
-        self, index: ChromaIndex, agreed: tuple[int, Fingerprint], query: Vectors, k: int, *, at: int, first_view: bool
+        self,
+        index: CollectionIndex,
+        agreed: tuple[int, Fingerprint],
+        query: Vectors,
+        k: int,
+        *,
+        at: int,
+        first_view: bool,
     ) -> list[Scored]:
-        """Candidates of the index and everything past its watermark, scored exactly; may be fewer than k."""
+        """Candidates of the index and everything past its watermark, scored exactly; fewer than k when it cannot tell."""
         if self._tail is None:
             # From now on only searches of older versions need everything in memory.
             self._full = None
@@ -209,6 +221,8 @@ class VectorSearch:
                 self._keeper.catch_up_soon(*agreed)
             rows = vectors_by_seq(connection, index.candidates(query, OVERFETCH * k), agreed[1].dimension)
         proposed = _rank(rows, query, k, at=at, first_view=first_view)
+        if len(proposed) == k and len(rows.seq) and float(cosines(rows.vectors, query).min()) >= proposed[-1].score:
+            return []  # the k-th place ties with the last candidate: who else ties, only the exact way knows
         return merge([*proposed, *self._tail.nearest(query, k, at=at, first_view=first_view)], k)
 
     def _full_table(self, agreed: tuple[int, Fingerprint]) -> VectorTable:
@@ -228,6 +242,13 @@ class VectorSearch:
                     for held in (self._full, self._tail):
                         if held is not None:
                             held.close(number, until)
+                gone = erasures(connection, after=self._seen)
+                if gone and self._seen:
+                    self._keeper.bar()
+                for number in gone:
+                    for held in (self._full, self._tail):
+                        if held is not None:
+                            held.drop(number)
                 self._seen = now
 
 

@@ -16,19 +16,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from phronesis.core.concept import Concept, ConceptStatus, Evidence, Origin
 from phronesis.core.errors import ConceptStoreError, ConfigurationError, PhronesisError, SetupError
 from phronesis.core.ports import Vectors
 from phronesis.memory.migrations import APPLICATION_ID, MIGRATIONS
+from phronesis.memory.read_only import connect_to_read
 
 FILE_NAME = "ledger.sqlite3"
+MADE = "ledger.made"
+"""An empty file beside a ledger that was made: without it an empty or missing ledger is new, with it it is lost."""
 BUSY_SECONDS = 30.0
 """How long a writer waits for other writers."""
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 
 
 def utc_now() -> datetime:
@@ -37,12 +41,17 @@ def utc_now() -> datetime:
 
 def namespace_folder(root: Path, name: str) -> Path:
     """The folder of a namespace under the memory folder. Raises ConfigurationError for a name that is no such thing."""
+    check_name(name, what="memory name")
+    return root / name
+
+
+def check_name(name: str, *, what: str) -> None:
+    """Raises ConfigurationError for a name that memories and snapshots may not have."""
     if not _NAMESPACE.fullmatch(name) or ".." in name:
         raise ConfigurationError(
-            f"memory name {name!r} is not allowed",
+            f"{what} {name!r} is not allowed",
             mend="use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit, without '..'",
         )
-    return root / name
 
 
 class Transaction:
@@ -71,24 +80,33 @@ class Transaction:
         payload = {"version": 1, "status": status, "content_hash": digest, "source": concept.source}
         since = self.append_event("created", concept=number, operation=operation, payload=payload)
         row = self._insert_version(number, 1, 1, since, status, digest, concept.model_dump_json())
-        self._index_text(row, concept)
+        self.index_text(row, concept)
         return number
 
-    def change_concept(self, number: int, concept: Concept, *, kind: str, operation: str, reason: str) -> int:
-        """The new version of a concept that says something else from now on; its status stays.
+    def change_concept(
+        self,
+        number: int,
+        concept: Concept,
+        *,
+        kind: str,
+        operation: str,
+        reason: str,
+        status: ConceptStatus | None = None,
+    ) -> int:
+        """The new version of a concept that says something else from now on; its status stays unless one is given.
 
         The caller has checked that nothing else valid has the new content hash, and inserts the new vectors."""
-        version, status = self.connection.execute(
+        version, old = self.connection.execute(
             "SELECT version, status FROM concepts WHERE number = ?", (number,)
         ).fetchone()
-        made, digest = version + 1, concept.content_hash
+        made, status, digest = version + 1, status or old, concept.content_hash
         payload = {"version": made, "status": status, "content_hash": digest, "reason": reason}
         since = self.append_event(kind, concept=number, operation=operation, payload=payload)
         row = self._insert_version(number, made, made, since, status, digest, concept.model_dump_json())
-        self._index_text(row, concept)
+        self.index_text(row, concept)
         self.connection.execute(
-            "UPDATE concepts SET version = ?, content_hash = ?, updated = ? WHERE number = ?",
-            (made, digest, self.now, number),
+            "UPDATE concepts SET version = ?, status = ?, content_hash = ?, updated = ? WHERE number = ?",
+            (made, status, digest, self.now, number),
         )
         return int(made)
 
@@ -119,7 +137,7 @@ class Transaction:
             number, made, made if back else body_version, since, status, digest, body, superseded_by=superseded_by
         )
         if back:
-            self._index_text(row, Concept.model_validate_json(body))
+            self.index_text(row, Concept.model_validate_json(body))
         self.connection.execute(
             "UPDATE concepts SET version = ?, status = ?, updated = ? WHERE number = ?",
             (made, status, self.now, number),
@@ -145,7 +163,7 @@ class Transaction:
         )
         return int(cursor.lastrowid or 0)
 
-    def _index_text(self, row: int, concept: Concept) -> None:
+    def index_text(self, row: int, concept: Concept) -> None:
         """Makes a body version findable by its words."""
         self.connection.execute(
             "INSERT INTO texts (rowid, name, situation, suggestion, cues) VALUES (?, ?, ?, ?, ?)",
@@ -171,9 +189,11 @@ class Transaction:
         )
 
     def insert_vectors(self, fingerprint: int, number: int, version: int, vectors: Vectors) -> None:
-        """The views' vectors of a concept's body version; ones that are there already stay."""
+        """The views' vectors of a concept's body version; ones that are there already stay, and those of a text that was
+        erased while a model worked on it are left out."""
         self.connection.executemany(
-            "INSERT OR IGNORE INTO vectors (fingerprint, concept, version, view, vector) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO vectors (fingerprint, concept, version, view, vector) SELECT ?1, ?2, ?3, ?4, ?5 "
+            "WHERE EXISTS (SELECT 1 FROM concept_versions WHERE concept = ?2 AND version = ?3 AND body_version = ?3)",
             [(fingerprint, number, version, view, row.astype("<f4").tobytes()) for view, row in enumerate(vectors)],
         )
 
@@ -196,33 +216,66 @@ class Transaction:
 class Ledger:
     """An open ledger: one connection behind a lock, safe in threads, not across a fork."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, clock: Clock, *, read_only: bool = False) -> None:
         self.path = path
+        self.read_only = read_only
         self.lock = threading.RLock()
         self._connection = connection
         self._clock = clock
         self._closed = False
 
     @classmethod
-    def open(cls, folder: Path, *, clock: Clock = utc_now) -> Ledger:
+    def open(cls, folder: Path, *, clock: Clock = utc_now, read_only: bool = False) -> Ledger:
         """Opens or creates the ledger in ``folder`` and applies the migrations that are missing.
 
+        ``read_only``: opens one that is there and never writes to it; one of an older phronesis is refused.
         Raises SetupError when the folder cannot be written, ConceptStoreError for a file that is damaged, foreign or of a
         newer phronesis."""
         path = folder / FILE_NAME
+        if read_only:
+            return cls._open_to_read(path, clock)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(f"cannot create {str(folder)!r}: {error}", mend="set PHRONESIS_HOME") from error
-        with _explained(path):
-            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        ledger = cls(path, connection, clock)
+        check_not_lost(path)
+        ledger = cls(path, _connect(path), clock)
         try:
             with _explained(path):
                 ledger._prepare()
         except BaseException:
-            connection.close()
+            ledger._connection.close()
             raise
+        return ledger
+
+    def reopen(self, between: Callable[[], T]) -> T:
+        """Closes the file, runs ``between`` and opens it again, for everybody who holds this object."""
+        with self.lock:
+            self._check_open()
+            self._connection.close()
+            try:
+                return between()
+            finally:
+                self._connection = _connect(self.path)
+                with _explained(self.path):
+                    self._prepare()
+
+    @classmethod
+    def _open_to_read(cls, path: Path, clock: Clock) -> Ledger:
+        with _explained(path):
+            ledger = cls(path, connect_to_read(path, busy_seconds=BUSY_SECONDS), clock, read_only=True)
+            try:
+                schema, known = ledger._schema(), MIGRATIONS[-1].number
+                if schema != known:
+                    raise ConceptStoreError(
+                        f"{str(path)!r} has schema {schema}, this phronesis reads {known}",
+                        mend="pip install --upgrade phronesis"
+                        if schema > known
+                        else f"open it once to bring it up to date: phronesis memory stats --session {path.parent.name}",
+                    )
+            except BaseException:
+                ledger.close()
+                raise
         return ledger
 
     def _prepare(self) -> None:
@@ -250,6 +303,7 @@ class Ledger:
                 f"{str(self.path)!r} has schema {schema}, this phronesis knows up to {known}",
                 mend="pip install --upgrade phronesis",
             )
+        _mark_made(self.path)
 
     def _schema(self) -> int:
         """Number of the last migration. Raises ConceptStoreError for a database of something else."""
@@ -283,6 +337,10 @@ class Ledger:
         """A transaction that is durable when the block ends; an exception undoes it."""
         with self.lock:
             self._check_open()
+            if self.read_only:
+                raise ConceptStoreError(
+                    f"the memory {self.path.parent.name!r} is opened to be read", mend="open it without read_only"
+                )
             with _explained(self.path):
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -303,6 +361,27 @@ class Ledger:
             raise ConceptStoreError(f"the memory {self.path.parent.name!r} is closed", mend="open it again")
 
 
+def check_not_lost(path: Path) -> None:
+    """Raises ConceptStoreError for a ledger that was there and is gone or empty: a new one in its place would hide that."""
+    if path.with_name(MADE).exists() and (not path.exists() or not path.stat().st_size):
+        raise ConceptStoreError(
+            f"the ledger {str(path)!r} is {'empty' if path.exists() else 'gone'}, and it held a memory",
+            mend=f"restore it from a copy, or, to begin anew, delete the folder {str(path.parent)!r}",
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    with _explained(path):
+        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def _mark_made(path: Path) -> None:
+    try:
+        path.with_name(MADE).touch(exist_ok=True)
+    except OSError:
+        pass  # a folder that cannot be written goes without
+
+
 def _sync_folder(folder: Path) -> None:
     """Makes the names of new files and of the folder itself durable."""
     for path in (folder, folder.parent):
@@ -318,12 +397,13 @@ def _explained(path: Path) -> Iterator[None]:
     """Turns SQLite's errors into ours; the message names the file."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
+        # ValueError: a row that was written as a number, a vector or JSON and is none any more.
         raise _explanation(path, error) from error
 
 
-def _explanation(path: Path, error: sqlite3.Error) -> PhronesisError:
-    text = str(error)
+def _explanation(path: Path, error: Exception) -> PhronesisError:
+    text = " ".join(str(error).split())
     if isinstance(error, sqlite3.OperationalError):
         if "locked" in text:
             return ConceptStoreError(
@@ -336,5 +416,6 @@ def _explanation(path: Path, error: sqlite3.Error) -> PhronesisError:
             )
     return ConceptStoreError(
         f"the ledger {str(path)!r} is damaged: {text}",
-        mend=f"restore it from a copy, or save what is left: sqlite3 {path} .recover | sqlite3 recovered.sqlite3",
+        mend=f"phronesis memory verify --session {path.parent.name}; then restore the file from a copy, or save what is "
+        f"left: phronesis memory repair --session {path.parent.name} --salvage",
     )

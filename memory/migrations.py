@@ -65,6 +65,8 @@ _CARE = (
     "ALTER TABLE concepts ADD COLUMN origin TEXT NOT NULL DEFAULT 'run'",
     """UPDATE concepts SET origin = 'user' WHERE number IN (
         SELECT concept FROM events WHERE kind = 'created' AND operation = '')""",
+    # Tells this ledger from others of the same name.
+    "INSERT OR IGNORE INTO meta VALUES ('id', lower(hex(randomblob(8))))",
     # The concept that took this one's place, as of this version.
     "ALTER TABLE concept_versions ADD COLUMN superseded_by INTEGER",
     """CREATE TABLE evidence (

@@ -15,7 +15,7 @@ from phronesis.core.settings import Settings, load_settings
 from phronesis.index.embedders import open_embedder
 from phronesis.memory.finding import VectorSearch
 from phronesis.memory.indexing import IndexKeeper
-from phronesis.memory.ledger import FILE_NAME, Clock, Ledger, namespace_folder, utc_now
+from phronesis.memory.ledger import FILE_NAME, Clock, Ledger, check_not_lost, namespace_folder, utc_now
 from phronesis.memory.reading import concept_number, current_version, stored
 
 _log = logging.getLogger(__name__)
@@ -24,13 +24,13 @@ _log = logging.getLogger(__name__)
 class OpenMemory:
     """Concepts of one namespace. Safe in threads and beside other processes; blocking, so call it off an event loop."""
 
-    def __init__(self, name: str, ledger: Ledger, embedder: Embedder | None) -> None:
+    def __init__(self, name: str, ledger: Ledger, embedder: Embedder | None, *, chroma_url: str | None = None) -> None:
         """Use ``open``."""
         self.name = name
         self.embedder = embedder
         """None: recall is lexical."""
         self._ledger = ledger
-        self._keeper = IndexKeeper(ledger)
+        self._keeper = IndexKeeper(ledger, chroma_url=chroma_url)
         self._search = None if embedder is None else VectorSearch(ledger, embedder, self._keeper)
         self._failure: str | None = None
 
@@ -42,23 +42,27 @@ class OpenMemory:
         settings: Settings | None = None,
         embedder: Embedder | None = None,
         create: bool = True,
+        read_only: bool = False,
         clock: Clock = utc_now,
     ) -> Self:
         """The memory of that name under the settings' memory folder; the embedder is the settings' unless one is given.
 
+        ``read_only``: one that is there, whose files are not changed by anything, in a folder nobody need write to; it
+        searches exactly, and what was written there without vectors is found by its words alone.
         Raises ConfigurationError for a name that is not allowed, ConceptStoreError for a ledger that cannot be read (and,
         with ``create=False``, for one that does not exist), SetupError for a folder that cannot be written,
         EmbedderMismatch for a memory whose vectors another embedder made."""
         settings = load_settings() if settings is None else settings
         folder = namespace_folder(settings.memory, name)
-        if not create and not (folder / FILE_NAME).is_file():
+        if (read_only or not create) and not (folder / FILE_NAME).is_file():
+            check_not_lost(folder / FILE_NAME)
             known = ", ".join(names(settings)) or "none"
             raise ConceptStoreError(f"there is no memory {name!r} in {str(settings.memory)!r}", mend=f"known: {known}")
         if embedder is None:
             embedder = open_embedder(settings)
-        ledger = Ledger.open(folder, clock=clock)
+        ledger = Ledger.open(folder, clock=clock, read_only=read_only)
         try:
-            return cls(name, ledger, embedder)
+            return cls(name, ledger, embedder, chroma_url=settings.chroma_url)
         except BaseException:
             ledger.close()
             raise

@@ -137,15 +137,25 @@ def valid_with_hash(connection: sqlite3.Connection, content_hash: str) -> int | 
 
 def events(connection: sqlite3.Connection, number: int) -> list[LedgerEvent]:
     """A concept's events, oldest first."""
-    rows = connection.execute(
-        "SELECT version, kind, concept, operation, time, payload FROM events WHERE concept = ? ORDER BY version",
-        (number,),
-    )
+    rows = connection.execute(f"{_EVENT_COLUMNS} WHERE concept = ? ORDER BY version", (number,))
+    return _told(rows)
+
+
+def last_events(connection: sqlite3.Connection, *, since: int, limit: int) -> list[LedgerEvent]:
+    """The last ``limit`` events of the whole memory after a version, oldest first."""
+    rows = connection.execute(f"{_EVENT_COLUMNS} WHERE version > ? ORDER BY version DESC LIMIT ?", (since, limit))
+    return _told(rows)[::-1]
+
+
+_EVENT_COLUMNS = "SELECT version, kind, concept, operation, time, payload FROM events"
+
+
+def _told(rows: Iterable[tuple[Any, ...]]) -> list[LedgerEvent]:
     return [
         LedgerEvent(
             version=version,
             kind=kind,
-            id=concept_id(owner),
+            id=None if owner is None else concept_id(owner),
             operation=operation,
             time=time,
             payload=json.loads(payload),
@@ -205,13 +215,13 @@ def vectors_by_seq(connection: sqlite3.Connection, seqs: Sequence[int], dimensio
     return _rows(rows, dimension)
 
 
-def first_vectors(connection: sqlite3.Connection, fingerprint_id: int, numbers: Sequence[int], dimension: int) -> Rows:
-    """First views of these concepts, all body versions; the caller looks at the validity."""
+def vectors_of(connection: sqlite3.Connection, fingerprint_id: int, numbers: Sequence[int], dimension: int) -> Rows:
+    """Every view of these concepts, all body versions; the caller looks at view and validity."""
     rows: list[tuple[Any, ...]] = []
     for part in _chunks(sorted(set(numbers))):
+        # The + keeps SQLite from reading every vector of the fingerprint instead of these concepts'.
         rows += connection.execute(
-            f"{_VECTOR_COLUMNS} WHERE v.fingerprint = ? AND v.view = 0 AND v.concept IN ({_marks(part)})",
-            (fingerprint_id, *part),
+            f"{_VECTOR_COLUMNS} WHERE +v.fingerprint = ? AND v.concept IN ({_marks(part)})", (fingerprint_id, *part)
         ).fetchall()
     return _rows(sorted(rows), dimension)
 
@@ -224,6 +234,12 @@ def endings(connection: sqlite3.Connection, *, after: int) -> list[tuple[int, in
         (after,),
     )
     return [(int(number), int(since)) for number, since in rows]
+
+
+def erasures(connection: sqlite3.Connection, *, after: int) -> list[int]:
+    """Concepts that were erased after a ledger version: no version has them any more."""
+    rows = connection.execute("SELECT concept FROM events WHERE version > ? AND kind = 'erased'", (after,))
+    return [int(row[0]) for row in rows]
 
 
 def vector_count(connection: sqlite3.Connection, fingerprint_id: int, *, up_to: int | None = None) -> int:

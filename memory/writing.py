@@ -1,14 +1,14 @@
-"""What becomes of concepts that are to be written: new, duplicate, or evidence for one that is there.
+"""Concepts that are added, what counts as known already, the limits of what is written, and what uses do to a concept.
 
-Vectors are made before the transaction; duplicates are looked for inside it, so two processes that write the same concept
-at once end with one.
+Vectors are made before the transaction; duplicates are looked for inside it, so two processes that add the same concept at
+once end with one. What runs write: memory/learning.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phronesis.core.concept import Concept, ConceptStatus, Evidence, Origin
+from phronesis.core.concept import Concept, ConceptStatus, Origin
 from phronesis.core.errors import ConceptStoreError, ConfigurationError
 from phronesis.core.ports import Vectors
 from phronesis.core.result import MemoryWrite
@@ -27,10 +27,15 @@ PROMOTED_AFTER = 2
 """Accepted runs that had it in the prompt, after which a probation concept is active (ArcMemo's usage threshold)."""
 
 
+def size_of(concept: Concept) -> int:
+    """Bytes of the concept as JSON."""
+    return len(concept.model_dump_json().encode("utf-8", "surrogatepass"))
+
+
 def check_sizes(concepts: Sequence[Concept]) -> None:
     """Raises ConfigurationError that names the first concept that is too large to be of use."""
     for place, concept in enumerate(concepts):
-        size = len(concept.model_dump_json().encode("utf-8", "surrogatepass"))
+        size = size_of(concept)
         if size > MOST_BYTES:
             raise ConfigurationError(
                 f"concept {place + 1} takes {size:,} bytes, {MOST_BYTES:,} are allowed: {concept.suggestion[:60]!r} ...",
@@ -65,61 +70,7 @@ def add(
         return numbers
 
 
-def write(
-    ledger: Ledger,
-    search: VectorSearch | None,
-    concepts: Sequence[Concept],
-    *,
-    vectors: Sequence[Vectors] | None,
-    operation: str,
-    recalled: Sequence[int],
-    evidence: Evidence | None = None,
-) -> list[MemoryWrite]:
-    """One outcome per concept, in order: ``written`` on probation, ``duplicate`` or ``evidence``. Once per operation."""
-    if search is not None:
-        search.warm()
-    try:
-        return _write_all(ledger, search, concepts, vectors, operation, recalled, evidence)
-    except BaseException:
-        # What was searched inside the undone transaction may not be remembered.
-        if search is not None:
-            search.forget()
-        raise
-
-
-def _write_all(
-    ledger: Ledger,
-    search: VectorSearch | None,
-    concepts: Sequence[Concept],
-    vectors: Sequence[Vectors] | None,
-    operation: str,
-    recalled: Sequence[int],
-    evidence: Evidence | None,
-) -> list[MemoryWrite]:
-    with ledger.writing() as transaction:
-        known = transaction.outcome("write", operation)
-        if known is not None:
-            return [MemoryWrite.model_validate(item) for item in known]
-        outcomes = [
-            _write_one(
-                transaction,
-                search,
-                concept,
-                vectors=None if vectors is None else vectors[place],
-                operation=operation,
-                recalled=recalled,
-            )
-            for place, concept in enumerate(concepts)
-        ]
-        if evidence is not None:
-            for outcome in outcomes:
-                if outcome.id is not None:
-                    transaction.insert_evidence(concept_number(outcome.id), evidence, operation=operation)
-        transaction.record_outcome("write", operation, [outcome.model_dump(mode="json") for outcome in outcomes])
-        return outcomes
-
-
-def _write_one(
+def known_already(
     transaction: Transaction,
     search: VectorSearch | None,
     concept: Concept,
@@ -127,39 +78,52 @@ def _write_one(
     vectors: Vectors | None,
     operation: str,
     recalled: Sequence[int],
-) -> MemoryWrite:
+) -> MemoryWrite | None:
+    """What becomes of a concept that is there: ``duplicate`` word for word, ``evidence`` for a near one; None = it is new."""
     same = valid_with_hash(transaction.connection, concept.content_hash)
     if same is not None:
-        return _outcome("duplicate", same, concept, f"{concept_id(same)} says the same word for word")
-    if search is not None and vectors is not None:
-        near = _near_duplicate(transaction, search, concept, vectors[0], recalled)
-        if near is not None:
-            reason = f"cosine {near.score:.3f} with {concept_id(near.owner)}"
-            if near.owner in recalled:
-                reason += ", which the run had recalled"
-            transaction.append_event(
-                "evidence",
-                concept=near.owner,
-                operation=operation,
-                payload={"score": near.score, "reason": reason, "concept": concept.model_dump(mode="json")},
-            )
-            return _outcome("evidence", near.owner, concept, reason)
-    number = transaction.create_concept(concept, status="probation", operation=operation)
+        return outcome_of("duplicate", concept_id(same), concept, f"{concept_id(same)} says the same word for word")
+    if search is None or vectors is None:
+        return None
+    near = _near_duplicate(transaction, search, concept, vectors[0], recalled)
+    if near is None:
+        return None
+    reason = f"cosine {near.score:.3f} with {concept_id(near.owner)}"
+    if near.owner in recalled:
+        reason += ", which the run had recalled"
+    note_evidence(transaction, near.owner, concept, operation, reason, score=near.score)
+    return outcome_of("evidence", concept_id(near.owner), concept, reason)
+
+
+def create(
+    transaction: Transaction,
+    search: VectorSearch | None,
+    concept: Concept,
+    *,
+    vectors: Vectors | None,
+    operation: str,
+    status: ConceptStatus,
+    origin: Origin = "run",
+) -> MemoryWrite:
+    """``written``. The caller has checked that nothing valid says the same word for word."""
+    number = transaction.create_concept(concept, status=status, operation=operation, origin=origin)
     if search is not None and vectors is not None:
         transaction.insert_vectors(search.adopt(transaction), number, 1, vectors)
-    return _outcome("written", number, concept, "new")
+    return outcome_of("written", concept_id(number), concept, "new")
 
 
-def _outcome(outcome: str, number: int, concept: Concept, reason: str) -> MemoryWrite:
-    return MemoryWrite.model_validate(
-        {
-            "outcome": outcome,
-            "reason": reason,
-            "id": concept_id(number),
-            "suggestion": concept.suggestion,
-            "situation": concept.situation,
-        }
-    )
+def note_evidence(
+    transaction: Transaction, number: int, concept: Concept, operation: str, reason: str, *, score: float | None = None
+) -> None:
+    """Writes into a concept's history that another one speaks for it."""
+    payload = {"score": score, "reason": reason, "concept": concept.model_dump(mode="json")}
+    transaction.append_event("evidence", concept=number, operation=operation, payload=payload)
+
+
+def outcome_of(outcome: str, id: str | None, concept: Concept, reason: str) -> MemoryWrite:
+    """What is told of a concept that was to be written."""
+    said = {"name": concept.name, "suggestion": concept.suggestion, "situation": concept.situation}
+    return MemoryWrite.model_validate({"outcome": outcome, "reason": reason, "id": id, **said})
 
 
 def _near_duplicate(

@@ -82,7 +82,27 @@ def test_imports_are_measured_with_what_they_load() -> None:
     assert all(row["peak_mb"] > 0 for row in rows.values())
 
 
-@pytest.mark.parametrize("name", ["overhead", "imports"])
+def test_the_memory_is_measured_beside_a_collection_of_the_same_vectors() -> None:
+    done = script("memory", "--quick", "--sizes", "300", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["subject"]: row for row in json.loads(done.stdout)["rows"]}
+    assert list(rows) == ["phronesis, exact search", "phronesis, Chroma index", "chromadb collection"]
+    for row in rows.values():
+        assert row["concepts"] == 300 and row["disk_mb"] > 0 and row["open_s"] > 0
+        assert 0 < row["search_ms"]["p50"] <= row["search_ms"]["p95"]
+        assert 0 < row["add_ms"]["p50"] <= row["add_ms"]["p95"]
+    assert rows["phronesis, exact search"]["recall_at_10"] == 1.0
+    assert rows["phronesis, Chroma index"]["recall_at_10"] >= 0.99
+    assert rows["phronesis, Chroma index"]["build_s"] > 0
+
+
+def test_a_number_of_concepts_that_is_none_is_wrong_usage() -> None:
+    for sizes in ("many", "5"):
+        done = script("memory", "--sizes", sizes)
+        assert done.returncode == 2 and "--sizes" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["overhead", "imports", "memory"])
 def test_a_word_that_names_nothing_is_wrong_usage(name: str) -> None:
     done = script(name, "--no-peers", "--only", "no such thing")
     assert done.returncode == 2 and "no such thing" in done.stderr

@@ -141,7 +141,7 @@ def _imports_outside(pattern: str, allowed: tuple[str, ...]) -> list[str]:
     ("package", "allowed"),
     [
         ("langgraph", ("graphs/",)),
-        ("chromadb", ("src/phronesis/index/chroma.py",)),
+        ("chromadb", ("src/phronesis/index/chroma.py", "src/phronesis/index/chroma_server.py")),
         ("aiohttp", ("src/phronesis/core/http.py", "src/phronesis/testing.py")),
         ("xllamacpp", ("src/phronesis/models/",)),
         ("sentence_transformers", ("src/phronesis/index/",)),

@@ -87,4 +87,5 @@ ENTRY = ScorerEntry(
     options=ExecutionOptions,
     calls=lambda options: ScorerCalls(task=options.programs, task_depth=1),
     roles=lambda options: {"programmer": ("prefill",)},
+    test=True,
 )

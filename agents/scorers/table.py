@@ -86,6 +86,8 @@ class ScorerEntry:
     """Whether attempts must come with log-probabilities."""
     files: Callable[[Any], tuple[str, ...]] = lambda options: ()
     """Files of the user's that decide its figures; a run pins them."""
+    test: bool = False
+    """Whether it runs something (programs, tests) instead of giving an opinion: it may accept or refute a single attempt."""
 
 
 SHIPPED = {
@@ -166,6 +168,10 @@ class ChosenScorer:
     @property
     def files(self) -> tuple[str, ...]:
         return self.entry.files(self.options)
+
+    @property
+    def test(self) -> bool:
+        return self.entry.test
 
     def outcome(self, around: ScorerContext) -> OutcomeScorer:
         return cast(OutcomeScorer, self._built(around, "outcome"))

@@ -261,3 +261,16 @@ def test_random_trees_never_exceed_the_cap(cap: int | None, seed: int) -> None:
     root.shut()
     assert (root.account.spent_calls, root.account.depth) == (root.own, root.depth)
     assert cap is None or root.account.remaining == cap - root.own
+
+
+def test_a_paused_clock_stands_still() -> None:
+    now = [10.0]
+    account = Account(Budget(seconds=5), clock=lambda: now[0], seconds_before=1.0)
+    now[0] = 12.0
+    account.pause()
+    now[0] = 100.0
+    assert account.seconds == 3.0 and account.seconds_left == 2.0
+    account.go_on()
+    account.go_on()
+    now[0] = 101.0
+    assert account.seconds == 4.0

@@ -28,6 +28,17 @@ VALUES = {
     "program": "def solution():\n    return 3 * 4 - eaten",
     "error": "NameError: name 'eaten' is not defined (line 2)",
     "return_instruction": "It returns a number.",
+    "concepts": "c1. When packs are bought: multiply first\nc7. check the units",
+    "attempt": "An attempt that was not accepted:\n3 * 4 = 12. \\boxed{12}",
+    "k": "2",
+    "lessons": "two lessons",
+    "accepted": "3 * 4 - 2 = 10. \\boxed{10}",
+    "rejected": "3 * 4 = 12. \\boxed{12}",
+    "outcome": "of the programs that ran, none gave its answer",
+    "summary": "multiply what one pack holds, then take away",
+    "pseudocode": "whole = packs * content\nleft = whole - used",
+    "entry": '{"suggestion": "add {{the}} rates", "cues": ["two pumps", "two taps"], "implementation": []}',
+    "entries": '{"number": 1, "suggestion": "add the rates"}\n{"number": 2, "suggestion": "sum up the rates"}',
     "feedback": "I looked at the steps with low scores first. Step 2 subtracts nothing.",
 }
 HISTORY = (Message(role="system", content="You teach."), Message(role="assistant", content="Ask me."))

@@ -52,6 +52,13 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.k": 2, "knobs.programs": 3, "knobs.scorer": "judge", "budget.tokens": 3000},
         {"knobs.k": 2, "knobs.programs": 2, "budget.seconds": 0.3},
     ],
+    "retry": [
+        {"knobs.k": 2},
+        {"knobs.k": 2, "knobs.scorer": "judge", "knobs.threshold": 0.9},
+        {"knobs.k": 3, "knobs.scorer": "judge", "knobs.threshold": 1.0, "budget.calls": 6},
+        {"knobs.k": 2, "knobs.scorer": "step_judge", "knobs.threshold": 1.0, "budget.tokens": 3000},
+        {"knobs.k": 2, "knobs.scorer": "execution(programs=2)", "knobs.threshold": 1.0, "budget.depth": 3},
+    ],
     "self_consistency": [
         {"knobs.k": 6},
         {"knobs.k": 6, "budget.calls": 4},

@@ -7,47 +7,65 @@ from typing import Annotated
 
 import typer
 
+from phronesis.cli import (
+    memory_archives,
+    memory_changes,
+    memory_consolidation,
+    memory_explain,
+    memory_keeping,
+    memory_versions,
+)
+
 app = typer.Typer(help="Concept memory: list, show, search, add.", no_args_is_help=True)
 Session = Annotated[str, typer.Option(help="Name of the memory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_(session: Session = "default", json: Json = False) -> None:
+def list_(
+    session: Session = "default",
+    all_: Annotated[bool, typer.Option("--all", help="Withdrawn ones too, with the reason.")] = False,
+    json: Json = False,
+) -> None:
     """The concepts of a session."""
     import orjson
 
+    from phronesis.cli.memory_showing import as_json, everything, list_line
     from phronesis.memory.session import Memory
 
     with Memory.open(session, create=False) as memory:
-        concepts = memory.list()
+        concepts = everything(memory) if all_ else memory.list()
     if json:
-        typer.echo(orjson.dumps([item.model_dump(mode="json") for item in concepts]).decode())
+        typer.echo(orjson.dumps([as_json(item) for item in concepts]).decode())
         return
     if not concepts:
         typer.echo(f"session {session!r} remembers nothing yet")
     for item in concepts:
-        when = f"when {item.concept.situation}: " if item.concept.situation else ""
-        typer.echo(f"{item.id}  {item.status:<9}  used {item.recalled}  {when}{item.concept.suggestion}")
+        typer.echo(list_line(item))
 
 
 @app.command()
 def show(
     id: Annotated[str, typer.Argument(help="A concept's id.")], session: Session = "default", json: Json = False
 ) -> None:
-    """One concept, whole."""
+    """One concept, whole: what it says, what speaks for it, how it came to be.
+
+    \b
+    Example:
+      phronesis memory show c17
+    """
+    import orjson
+
+    from phronesis.cli.memory_showing import as_json, show_concept
     from phronesis.memory.session import Memory
 
     with Memory.open(session, create=False) as memory:
-        found = memory.get(id)
+        found, versions = memory.get(id), memory.versions(id)
     if json:
-        typer.echo(found.model_dump_json())
+        chain = [item.model_dump(mode="json") for item in versions]
+        typer.echo(orjson.dumps({**as_json(found), "versions": chain}).decode())
         return
-    concept = found.concept
-    typer.echo(f"{found.id} version {found.version}, {found.status}, since {found.created}")
-    typer.echo(f"when    {concept.situation or '(always)'}\nthen    {concept.suggestion}")
-    typer.echo(f"kind    {concept.kind}\nsource  {concept.source or '(unknown)'}")
-    typer.echo(f"used    {found.recalled} times: helped {found.helped}, harmed {found.harmed}")
+    show_concept(found, versions)
 
 
 @app.command()
@@ -55,17 +73,30 @@ def search(
     query: Annotated[str, typer.Argument(help="A problem, or words from one.")],
     session: Session = "default",
     k: Annotated[int, typer.Option(help="Most hits.", min=1)] = 5,
+    mode: Annotated[
+        str, typer.Option(help="dense (by vectors), lexical (by words) or hybrid (by the ranks of both).")
+    ] = "dense",
     json: Json = False,
 ) -> None:
-    """The concepts nearest to a text."""
+    """The concepts nearest to a text.
+
+    \b
+    Example:
+      phronesis memory search --session algebra --mode hybrid "crates of bottles"
+    """
     import sys
+    from typing import cast, get_args
 
     import orjson
 
+    from phronesis.core.errors import ConfigurationError
+    from phronesis.core.ports import SearchMode
     from phronesis.memory.session import Memory
 
+    if mode not in get_args(SearchMode):
+        raise ConfigurationError(f"--mode {mode!r} is not known", mend=f"one of {', '.join(get_args(SearchMode))}")
     with Memory.open(session, create=False) as memory:
-        hits = memory.search(query, k=k)
+        hits = memory.search(query, k=k, mode=cast(SearchMode, mode))
         degraded = memory.degraded
     if degraded:
         print(f"degraded: {degraded}", file=sys.stderr)
@@ -92,11 +123,13 @@ def add(
     \b
     Example:
       phronesis memory add --when "packs are bought and pieces used" "turn packs into pieces first"
+
+    Of a --file, 100 concepts at a time become durable, and bad lines are named and left out.
     """
     import orjson
-    from pydantic import ValidationError
 
-    from phronesis.core.concept import Concept
+    from phronesis.cli.memory_adding import add_file
+    from phronesis.core.concept import Concept, tidy
     from phronesis.core.errors import ConfigurationError
     from phronesis.memory.session import Memory
 
@@ -104,29 +137,21 @@ def add(
         raise ConfigurationError(
             "give a TEXT or --file CONCEPTS.jsonl, and not both", mend="see phronesis memory add --help"
         )
-    if text is not None and not text.strip():
+    if text is not None and not tidy(text):
         raise ConfigurationError("the suggestion is empty", mend="say what to do")
-    concepts = []
     failed = 0
-    if text is not None:
-        concepts.append(Concept(suggestion=text, situation=when, source="user"))
-    else:
-        assert file is not None
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read {str(file)!r}: {error}", mend="check the path") from None
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                concepts.append(Concept.model_validate({"source": "user", **orjson.loads(line)}))
-            except (ValidationError, ValueError, TypeError) as error:
-                reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-                typer.echo(f"phronesis: {file}:{number}: {reason}; the line is left out", err=True)
-                failed += 1
     with Memory.open(session) as memory:
-        for concept in concepts:
-            (id_,) = memory.add([concept])
+        if file is None:
+            (id_,) = memory.add([Concept(suggestion=str(text), situation=when, source="user")])
             typer.echo(orjson.dumps({"id": id_}).decode() if json else id_)
+        else:
+            failed = add_file(memory, file, json=json)
     raise typer.Exit(1 if failed else 0)
+
+
+memory_explain.register(app)
+memory_versions.register(app)
+memory_archives.register(app)
+memory_consolidation.register(app)
+memory_changes.register(app)
+memory_keeping.register(app)

@@ -50,6 +50,8 @@ def describe(event: Event) -> str | None:
     if event.type == "recall":
         value = data.get("value", {})
         return f"memory: {len(value.get('hits', ()))} concept(s) found in version {value.get('version')}"
+    if event.type == "write" and isinstance(data.get("value"), list):
+        return "memory: " + ", ".join(f"{item['outcome']} {item.get('id') or ''}".strip() for item in data["value"])
     if event.type in ("failure", "budget"):
         return f"{event.type}: {plain(data['error'].get('message', ''), 300)}"
     if event.type == "task_finished":

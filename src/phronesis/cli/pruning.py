@@ -12,15 +12,27 @@ from phronesis.cli.plain import plain
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.settings import load_settings
 from phronesis.graphs.prune import age_of, delete_run, prunable, sources_of, statuses_of, sweep
+from phronesis.graphs.prune import named as by_id
 from phronesis.graphs.run_folder import RunSummary, list_runs
 
 
-def prune_runs(*, keep: int, older_than: str | None, status: str, dry_run: bool, yes: bool, json: bool) -> None:
-    """Deletes the runs that may go. Raises ConfigurationError where it would have to ask and cannot."""
+def prune_runs(
+    run_ids: Sequence[str] = (),
+    *,
+    keep: int,
+    older_than: str | None,
+    status: str,
+    dry_run: bool,
+    yes: bool,
+    json: bool,
+) -> None:
+    """Deletes the named runs, or those that may go. Raises ConfigurationError where it would have to ask and cannot."""
     settings = load_settings()
     statuses, age = statuses_of(status), None if older_than is None else age_of(older_than)
     runs = list_runs(settings)
-    going = prunable(runs, keep=keep, older_than=age, statuses=statuses)
+    if run_ids and (keep or age is not None):
+        raise ConfigurationError("runs are named, so --keep and --older-than choose nothing", mend="leave them out")
+    going = by_id(runs, run_ids) if run_ids else prunable(runs, keep=keep, older_than=age, statuses=statuses)
     named = sources_of(runs, going)
     if not json:
         _show(going, named)

@@ -47,9 +47,11 @@ def show(name: Name, json: Json = False) -> None:
     for knob, value in recipe.knobs.model_dump(mode="json").items():
         typer.echo(f"  {knob} = {value!r}  {docs.get(knob, '')}")
     for section in ("memory", "budget", "answer"):
+        values = getattr(recipe.file, section)
+        docs = field_docs(type(values))
         typer.echo(f"\n[{section}]")
-        for key, value in getattr(recipe.file, section).model_dump(mode="json").items():
-            typer.echo(f"  {key} = {value!r}")
+        for key, value in values.model_dump(mode="json").items():
+            typer.echo(f"  {key} = {value!r}  {docs.get(key, '')}".rstrip())
 
 
 @app.command()
@@ -71,6 +73,7 @@ def cost(name: Name, json: Json = False) -> None:
     """Calls and depth of one task: the formula, what its names mean, least and most."""
     import orjson
 
+    from phronesis.cli.memory_cost import learning_data, learning_line
     from phronesis.graphs.recipe import Recipe
 
     recipe = Recipe.load(name)
@@ -82,6 +85,7 @@ def cost(name: Name, json: Json = False) -> None:
         "depth": {"formula": law.depth, "least": law.least[1], "most": law.most[1]},
         "constants": dict(law.constants),
         "observables": observables,
+        "learning": learning_data(recipe),
     }
     if json:
         typer.echo(orjson.dumps(data).decode())
@@ -92,6 +96,8 @@ def cost(name: Name, json: Json = False) -> None:
         typer.echo(f"  {key} = {value}")
     for key, item in law.observables.items():
         typer.echo(f"  {key}: {item.meaning}, {item.low} to {item.high}")
+    if (line := learning_line(recipe)) is not None:
+        typer.echo(line)
 
 
 @app.command()

@@ -30,9 +30,17 @@ def run(
     ] = None,
     session: Annotated[str | None, typer.Option(help="Memory session; turns the memory on (mode write).")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory mode: off, read, frozen or write.")] = None,
+    mount: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another memory to recall from, never written to; repeatable. Turns the memory on (mode read)."
+        ),
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key, KEY=VALUE.")] = None,
     budget: Annotated[str | None, typer.Option(help="Limits, for example calls=40,seconds=120.")] = None,
-    parallel: Annotated[int, typer.Option(help="Tasks of a data set side by side.", min=1)] = 4,
+    parallel: Annotated[
+        int, typer.Option(help="Tasks of a data set side by side; within a batch where the memory learns.", min=1)
+    ] = 4,
     stream: Annotated[
         bool | None,
         typer.Option(
@@ -57,8 +65,12 @@ def run(
     overrides = {**settings_of(set_ or [], option="--set"), **budget_of(budget)}
     if session is not None:
         overrides["memory.session"] = session
+    if mount:
+        overrides["memory.mounts"] = mount
     loaded = Recipe.load(recipe, overrides=overrides)
-    mode = memory or ("write" if session is not None and loaded.file.memory.mode == "off" else None)
+    mode = memory
+    if mode is None and loaded.file.memory.mode == "off" and (session is not None or mount):
+        mode = "write" if session is not None else "read"
     if mode is not None:
         loaded = Recipe.load(recipe, overrides={**overrides, "memory.mode": mode})
     if (question is None) == (dataset is None):

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from phronesis.cli.decisions import in_words
+from phronesis.cli.lessons import outcome
 from phronesis.cli.plain import plain, plain_lines
 from phronesis.core.events import Event
 
@@ -28,7 +29,7 @@ def task_tree(events: Sequence[Event], *, full: bool = False) -> Tree:
     tree.add(_question(asked, full))
     memory = result.get("memory") or {}
     for item in memory.get("recalled", ()):
-        shown = "" if item["rendered"] else ", no room in the prompt"
+        shown = "" if item["rendered"] else f", {item.get('reason') or 'no room'}"
         said = f"{item['id']} ({item['score']:.2f}{shown})  {item.get('text', '')}"
         tree.add(_line("recalled", said, full=full))
     _add_candidates(tree, result, full=full)
@@ -37,9 +38,7 @@ def task_tree(events: Sequence[Event], *, full: bool = False) -> Tree:
             tree.add(_line(plain(reply["where"]), text, "dim italic", full=full))
     _add(tree, "decisions", [in_words(item) for item in result.get("decisions", ())])
     for item in memory.get("written", ()):
-        lesson = f"when {item.get('situation', '')}: {item.get('suggestion', '')}" if item.get("suggestion") else ""
-        said = f"{item['outcome']} {item.get('id') or ''} ({item['reason']})  {lesson}".rstrip()
-        tree.add(_line("memory", plain(said), full=full))
+        tree.add(_line("memory", outcome(item), full=full))
     for note in result.get("degraded", ()):
         tree.add(_line("degraded", plain(note), "yellow"))
     _add(tree, "failures", [_failure(item) for item in result.get("failures", ())], style="red")
@@ -179,6 +178,7 @@ def half_done(events: Sequence[Event]) -> dict[str, Any]:
     failures: list[Any] = []
     recalled: list[Any] = []
     replies: list[Any] = []
+    written: list[Any] = []
     for event in events:
         data = event.data
         if event.type in ("node", "score"):
@@ -191,6 +191,8 @@ def half_done(events: Sequence[Event]) -> dict[str, Any]:
             failures.append({"where": event.key, "error": error["type"], "message": error.get("message", "")})
         elif event.type == "recall":
             recalled = [_recalled(hit) for hit in data.get("value", {}).get("hits", ())]
+        elif event.type == "write" and isinstance(data.get("value"), list):
+            written = list(data["value"])
         elif event.type == "call":
             used, role = data.get("value", {}).get("usage", {}), by_role.setdefault(data["role"], {})
             for name in {*used, "calls"}:
@@ -204,7 +206,7 @@ def half_done(events: Sequence[Event]) -> dict[str, Any]:
         "decisions": decisions,
         "failures": failures,
         "replies": replies,
-        "memory": {"recalled": recalled},
+        "memory": {"recalled": recalled, "written": written},
         "usage": {**usage, "by_role": by_role},
     }
 

@@ -102,6 +102,7 @@ def replay(
 
 @app.command()
 def prune(
+    run_ids: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Delete these, whatever else.")] = None,
     keep: Annotated[int, typer.Option(help="Keep so many of the newest.", min=0)] = 0,
     older_than: Annotated[str | None, typer.Option(help="Only those begun longer ago: 30d, 12h, 45m, 2w.")] = None,
     status: Annotated[
@@ -117,7 +118,8 @@ def prune(
     Examples:
       phronesis runs prune --keep 20 --dry-run
       phronesis runs prune --older-than 30d --status finished,failed,interrupted --yes
+      phronesis runs prune 20260101-120000-0a1b2c
     """
     from phronesis.cli.pruning import prune_runs
 
-    prune_runs(keep=keep, older_than=older_than, status=status, dry_run=dry_run, yes=yes, json=json)
+    prune_runs(run_ids or (), keep=keep, older_than=older_than, status=status, dry_run=dry_run, yes=yes, json=json)

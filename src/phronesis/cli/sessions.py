@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import typer
 
+from phronesis.cli.memory_cost import learning_data, learning_line
 from phronesis.cli.progress import Progress
 from phronesis.cli.tables import show_answers, show_result
 from phronesis.cli.tally import InOrder, Tally
@@ -21,6 +22,7 @@ from phronesis.core.errors import ConfigurationError, JournalUnwritable, Phrones
 from phronesis.core.loop import run_sync
 from phronesis.core.result import Result
 from phronesis.core.task import Task
+from phronesis.graphs.nodes.recalling import recall_calls
 from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.run import Run
 
@@ -188,6 +190,7 @@ def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:
     law = recipe.strategy.cost(recipe.knobs)
     tasks, bad = read_tasks(dataset) if dataset is not None else ([None], [])  # type: ignore[list-item]  # only counted
     least, most = law.least, law.most
+    before = recall_calls(recipe.file.memory)
     plan = {
         "recipe": recipe.name,
         "strategy": recipe.strategy.name,
@@ -198,13 +201,17 @@ def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:
         "calls": {"least": least[0] * len(tasks), "most": most[0] * len(tasks)},
         "budget_per_task": recipe.file.budget.model_dump(exclude_none=True),
         "memory": recipe.file.memory.mode,
+        "recall_calls_per_task": {"least": before[0], "most": before[1]},
+        "learning_calls_per_task": learning_data(recipe)["calls"],
     }
     if json:
         typer.echo(orjson.dumps(plan).decode())
         return
     typer.echo(f"{plan['tasks']} task(s) through {recipe.name} ({recipe.strategy.name}); memory {plan['memory']}")
     typer.echo(f"calls per task: {law.calls} = {least[0]} to {most[0]}; depth: {law.depth} = {least[1]} to {most[1]}")
-    if recipe.file.memory.mode == "write":
-        typer.echo("and 1 or 2 calls more for each task that is learned from")
+    if before[1]:
+        typer.echo(f"and {before[0]} to {before[1]} calls more for each task to recall")
+    if (after := learning_line(recipe)) is not None:
+        typer.echo(after)
     limits = ", ".join(f"{name}={value:g}" for name, value in recipe.file.budget.model_dump(exclude_none=True).items())
     typer.echo(f"budget per task: {limits or 'none'}")

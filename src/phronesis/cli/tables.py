@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from phronesis.cli.lessons import outcome
 from phronesis.cli.plain import plain
 from phronesis.cli.tally import Tally
 from phronesis.cli.values import BadLine
@@ -85,15 +86,11 @@ def memory_lines(result: Result) -> list[str]:
     """What the memory did, one line each."""
     if result.memory is None:
         return []
-    lines = [
-        f"recalled {item.id} ({item.score:.2f}{'' if item.rendered else ', no room'}): {plain(item.text)}"
-        for item in result.memory.recalled
-    ]
-    for item in result.memory.written:
-        name = f" {item.id}" if item.id else ""
-        said = f": {plain(f'when {item.situation}: {item.suggestion}')}" if item.suggestion else ""
-        lines.append(f"memory {item.outcome}{name} ({item.reason}){said}")
-    return lines
+    lines = [f"memory left out: {result.memory.skipped}"] if result.memory.skipped else []
+    for recalled in result.memory.recalled:
+        shown = "" if recalled.rendered else f", {recalled.reason or 'no room'}"
+        lines.append(f"recalled {recalled.id} ({recalled.score:.2f}{shown}): {plain(recalled.text)}")
+    return lines + [f"memory {outcome(item.model_dump())}" for item in result.memory.written]
 
 
 def show_answers(tally: Tally, bad: Sequence[BadLine] = ()) -> None:

@@ -76,6 +76,7 @@ class Account:
         self._spent = Spent()
         self._clock = clock
         self._start = clock() - seconds_before
+        self._paused: float | None = None
 
     def _child(self, calls: int) -> Account:
         child = object.__new__(Account)
@@ -87,6 +88,7 @@ class Account:
         child._spent = self._spent
         child._clock = self._clock
         child._start = self._start
+        child._paused = None
         return child
 
     @property
@@ -97,7 +99,17 @@ class Account:
     @property
     def seconds(self) -> float:
         """Active seconds so far."""
-        return self._clock() - self._start
+        return (self._clock() if self._paused is None else self._paused) - self._start
+
+    def pause(self) -> None:
+        """Stops the clock, while the task waits for others; ``go_on`` starts it again. No branch is open meanwhile."""
+        self._paused = self._clock()
+
+    def go_on(self) -> None:
+        """Starts the clock again; without a pause it does nothing."""
+        if self._paused is not None:
+            self._start += self._clock() - self._paused
+            self._paused = None
 
     @property
     def seconds_left(self) -> float | None:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 ConceptStatus = Literal["probation", "active", "invalid"]
 Origin = Literal["user", "run", "import", "merge"]
 """Who wrote it: a person, a run that learned it, an archive, or a consolidation that made one of several."""
+Trust = Literal["given", "proven", "trial", "imported", "withdrawn"]
+"""How far a concept may be believed: a person wrote it; runs found it and it has helped; it has yet to; it came with an
+archive; it was taken back."""
 Verdict = Literal["accepted", "rejected"]
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that change the order in which others are shown."""
@@ -31,12 +34,26 @@ class Parameter(BaseModel):
 
 def tidy(text: str) -> str:
     """One line: blanks and control characters become single spaces; characters that reorder the text go."""
+    text = " ".join(text.split())
+    if text.isprintable():  # the usual case, and quick: nothing to take out
+        return text
     plain = (
         " " if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
         for character in text
         if character not in _REORDERING
     )
     return " ".join("".join(plain).split())
+
+
+def trust_of(status: ConceptStatus, origin: Origin) -> Trust:
+    """The mark a concept is shown with. What is withdrawn or on trial says so whoever wrote it."""
+    if status == "invalid":
+        return "withdrawn"
+    if status == "probation":
+        return "trial"
+    if origin == "user":
+        return "given"
+    return "imported" if origin == "import" else "proven"
 
 
 class Concept(BaseModel):
@@ -157,6 +174,11 @@ class StoredConcept(BaseModel):
     evidence: tuple[Evidence, ...] = ()
     """Oldest first; uses are counted, not listed."""
 
+    @property
+    def trust(self) -> Trust:
+        """The mark it is shown with."""
+        return trust_of(self.status, self.origin)
+
 
 class Hit(BaseModel):
     """A search result."""
@@ -170,5 +192,13 @@ class Hit(BaseModel):
     concept: Concept
     status: ConceptStatus = "active"
     origin: Origin = "run"
+    helped: int = 0
+    """Runs that had it in a prompt and were accepted, by now."""
     why: dict[str, float] = {}
-    """What put it where it is, for people: ``dense`` and ``lexical`` ranks from 1, ``fused`` score, ``view`` from 0."""
+    """What put it where it is, for people: ``dense`` and ``lexical`` ranks from 1, ``fused`` score, ``view`` from 0,
+    ``rank`` from 1 in the order before diversity."""
+
+    @property
+    def trust(self) -> Trust:
+        """The mark it is shown with."""
+        return trust_of(self.status, self.origin)

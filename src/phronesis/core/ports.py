@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phronesis.core.chat import Batch, ChatRequest, LabelProbabilities, Reply
 from phronesis.core.concept import Concept, Evidence, Hit
-from phronesis.core.result import Candidate, MemoryWrite
+from phronesis.core.result import Candidate, MemoryRecall, MemoryWrite
 from phronesis.core.reward import RewardRequest, Rewards
 from phronesis.core.site import Site
 from phronesis.core.task import AnswerFormat, Task
 
 Vectors = NDArray[np.float32]
 """Rows of unit length."""
+SearchMode = Literal["dense", "lexical", "hybrid"]
+"""By vectors, by words, or by the ranks of both."""
 
 
 class RewardEndpoint(Protocol):
@@ -214,8 +216,17 @@ class ConceptMemory(Protocol):
         """The ledger's version now."""
         ...
 
-    def recall(self, query: str, *, k: int, version: int | None = None) -> list[Hit]:
-        """The k concepts nearest to the query among those of the version, best first."""
+    def recall(
+        self,
+        query: str,
+        *,
+        k: int,
+        version: int | None = None,
+        mode: SearchMode = "hybrid",
+        diversity: float = 0.0,
+        candidates: int = 24,
+    ) -> list[Hit]:
+        """The k concepts that fit the query best among those of the version, best first."""
         ...
 
     def write(
@@ -225,8 +236,19 @@ class ConceptMemory(Protocol):
         operation: str,
         recalled: Sequence[str] = (),
         evidence: Evidence | None = None,
+        propose: bool = False,
+        prompted: Sequence[MemoryRecall] = (),
     ) -> list[MemoryWrite]:
-        """Commits concepts once per operation id; a repeated operation returns the recorded outcome."""
+        """Commits concepts once per operation id, or, with ``propose``, leaves them to a person's review; a repeated
+        operation returns the recorded outcome. ``prompted``: what stood in the run's prompt; what repeats it is no news."""
+        ...
+
+    def named(self, names: Sequence[str], *, version: int | None = None) -> dict[str, Concept]:
+        """The valid concepts of these names, by the name as asked for."""
+        ...
+
+    def vocabulary(self, *, token_budget: int, version: int | None = None) -> str:
+        """The named concepts as a writer is shown them."""
         ...
 
     def record_use(self, ids: Sequence[str], *, accepted: bool, operation: str) -> None:

@@ -95,18 +95,27 @@ class MemoryRecall(_Value):
     id: str
     score: float
     rendered: bool
-    """False: found, but the token budget left no room for it."""
+    """Whether it stood in the prompt."""
     text: str = ""
     """The suggestion."""
+    situation: str = ""
+    trust: str = ""
+    """The mark it was shown with: given, proven, trial or imported."""
+    reason: str = ""
+    """Why it was found and not shown: ``no room``, ``not selected``, ``below least similarity``, ``diversity``."""
 
 
 class MemoryWrite(_Value):
     """What became of one concept the run wanted to write, or of the wish to write at all."""
 
-    outcome: Literal["written", "duplicate", "evidence", "refused", "failed"]
+    outcome: Literal["written", "updated", "duplicate", "evidence", "proposed", "refused", "failed"]
+    """``updated``: the concept of that name says more than before; ``duplicate`` and ``evidence``: it was known;
+    ``proposed``: it waits for a person, see ``phronesis memory review``."""
     reason: str
     id: str | None = None
     """The concept's id, where there is one."""
+    name: str = ""
+    """Of a parameterised concept."""
     suggestion: str = ""
     situation: str = ""
 
@@ -118,6 +127,8 @@ class MemoryReport(_Value):
     mode: Literal["off", "read", "frozen", "write"]
     version: int = 0
     """Ledger version that was read."""
+    skipped: str = ""
+    """Why nothing was looked for; empty = it was."""
     recalled: tuple[MemoryRecall, ...] = ()
     written: tuple[MemoryWrite, ...] = ()
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -37,6 +38,9 @@ class Settings(BaseModel):
     """Model name at the endpoint (None = the first it lists), or catalogue name of the embedded model."""
     embedder: str = DEFAULT_EMBEDDER
     """Catalogue name, a folder in sentence-transformers layout, ``hash`` (tests), or ``none`` for lexical recall."""
+    chroma_url: str | None = None
+    """``http://host:port`` of a Chroma server that keeps the vector indexes of all processes; None = each memory has its
+    own, in its folder."""
     send_seed: bool | None = None
     """Whether requests carry seeds. None = unless the server says that it runs vLLM on a CPU, which a seed can kill;
     servers that ``models serve`` starts say so."""
@@ -69,6 +73,16 @@ class Settings(BaseModel):
     @classmethod
     def _whole(cls, value: Path | None) -> Path | None:
         return value and value.expanduser().absolute()
+
+    @field_validator("chroma_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+                raise ValueError("not an address like http://127.0.0.1:8000")
+            _ = parts.port  # raises ValueError when it is no number
+        return value
 
     @property
     def runs(self) -> Path:

@@ -1,4 +1,5 @@
-"""The Chroma index: a rebuildable proposer of candidates over a ledger's vectors. The only file that imports chromadb.
+"""The Chroma index: a rebuildable proposer of candidates over a ledger's vectors. This file and chroma_server.py are the
+only ones that import chromadb.
 
 An entry is a ledger vector; its id is the vector's number in the ledger (seq), and vectors never change, so an entry is
 never updated. The caller holds the index lease: two processes on one Chroma folder lose rows without an error.
@@ -13,11 +14,12 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +34,7 @@ LARGE_QUERY = 1000
 _SEAL = "sealed.json"
 SELF_DISTANCE = 1e-3
 """Largest cosine distance of a stored vector to itself."""
+T = TypeVar("T")
 
 
 def installed() -> bool:
@@ -39,54 +42,25 @@ def installed() -> bool:
     return find_spec("chromadb") is not None
 
 
-class ChromaIndex:
-    """One collection in one folder. Safe in threads; every failure of Chroma is IndexDamaged."""
+class CollectionIndex:
+    """One collection of one fingerprint, wherever Chroma keeps it. Safe in threads; every failure is IndexDamaged."""
 
-    def __init__(self, folder: Path, fingerprint: Fingerprint, generation: int) -> None:
-        """Opens or makes the collection of one generation; takes about a second for the import."""
-        self._folder = folder
+    def __init__(self, client: Any, name: str, fingerprint: Fingerprint) -> None:
+        """Opens or makes the collection. chromadb's types are skipped by mypy, hence Any."""
+        self._client = client
         self._fingerprint = fingerprint
-        with _translated():
-            import chromadb
-            from chromadb.config import Settings
-
-            self._path = _path(folder, generation)
-            self._path.mkdir(parents=True, exist_ok=True)
-            # chromadb's types are skipped by mypy, hence Any.
-            self._client: Any = chromadb.PersistentClient(
-                str(self._path), settings=Settings(anonymized_telemetry=False)
+        self._collection: Any = self._do(
+            lambda: client.get_or_create_collection(
+                name, embedding_function=None, metadata=self._metadata(0), configuration={"hnsw": HNSW}
             )
-            try:
-                self._collection: Any = self._client.get_or_create_collection(
-                    f"concepts-{self._fingerprint.key}",
-                    embedding_function=None,
-                    metadata=self._metadata(0),
-                    configuration={"hnsw": HNSW},
-                )
-                self._check_identity()
-                self._watermark = int(dict(self._collection.metadata).get("watermark", 0))
-            except BaseException:
-                self._client.close()
-                raise
+        )
+        self._check_identity()
+        self._watermark = int(dict(self._collection.metadata).get("watermark", 0))
 
-    @classmethod
-    def open(cls, folder: Path, fingerprint: Fingerprint) -> ChromaIndex:
-        """The newest generation under ``folder``, or an empty first one. Raises IndexDamaged when its seal does not fit."""
-        newest = max(_generations(folder), default=0)
-        if newest:
-            _break_seal(_path(folder, newest))
-        return cls(folder, fingerprint, newest or 1)
-
-    @classmethod
-    def create(cls, folder: Path, fingerprint: Fingerprint) -> ChromaIndex:
-        """An empty new generation; the older ones are deleted. The first step of a rebuild.
-
-        A new folder, because Chroma may still have files of the old one open."""
-        newest = max(_generations(folder), default=0)
-        made = cls(folder, fingerprint, newest + 1)
-        for generation in range(1, newest + 1):
-            shutil.rmtree(_path(folder, generation), ignore_errors=True)
-        return made
+    def _do(self, call: Callable[[], T]) -> T:
+        """What a call of Chroma returns; whatever it throws is IndexDamaged."""
+        with translated():
+            return call()
 
     def _metadata(self, watermark: int) -> dict[str, str | int]:
         return {"fingerprint": self._fingerprint.key, "embedder": self._fingerprint.short, "watermark": watermark}
@@ -107,25 +81,32 @@ class ChromaIndex:
 
     @property
     def count(self) -> int:
-        with _translated():
-            return int(self._collection.count())
+        return self._do(lambda: int(self._collection.count()))
 
     def upsert(self, seqs: Sequence[int], vectors: Vectors) -> None:
         """Adds vectors in rising order of seq, then moves the watermark to the last. Repeating it changes nothing."""
-        with _translated():
-            size = int(self._client.get_max_batch_size())
-            for start in range(0, len(seqs), size):
-                part = slice(start, start + size)
-                self._collection.upsert(ids=[str(seq) for seq in seqs[part]], embeddings=vectors[part])
-            if seqs:
-                self._collection.modify(metadata=self._metadata(int(seqs[-1])))
-                self._watermark = int(seqs[-1])
+        size = self._do(lambda: int(self._client.get_max_batch_size()))
+        for start in range(0, len(seqs), size):
+            ids, rows = [str(seq) for seq in seqs[start : start + size]], vectors[start : start + size]
+            self._do(partial(self._collection.upsert, ids=ids, embeddings=rows))
+        if seqs:
+            self._mark(int(seqs[-1]))
+
+    def _mark(self, watermark: int) -> None:
+        self._do(lambda: self._collection.modify(metadata=self._metadata(watermark)))
+        self._watermark = watermark
 
     def candidates(self, query: Vectors, n: int) -> list[int]:
         """seqs of about the n nearest vectors (or all there are), unordered: the ledger's vectors are to score them."""
-        with _translated():
-            found = self._collection.query(query_embeddings=query[np.newaxis], n_results=n, include=["distances"])
-            return [int(name) for name in found["ids"][0]]
+        return [int(name) for name, _ in self._near(query, n)]
+
+    def _near(self, query: Vectors, n: int) -> list[tuple[str, float]]:
+        return self._do(lambda: self._query(query, n))
+
+    def _query(self, query: Vectors, n: int) -> list[tuple[str, float]]:
+        """(id, cosine distance) of about the n nearest rows."""
+        found = self._collection.query(query_embeddings=query[np.newaxis], n_results=n, include=["distances"])
+        return list(zip(found["ids"][0], found["distances"][0], strict=True))
 
     def check(self, *, expected: int, seqs: Sequence[int], vectors: Vectors) -> None:
         """Raises IndexDamaged unless it holds at least ``expected`` rows, finds each sampled vector by itself, and a
@@ -135,29 +116,76 @@ class ChromaIndex:
             raise IndexDamaged(f"the index holds {count} of {expected} vectors")
         if not count:
             return
-        with _translated():
-            wanted = min(count, LARGE_QUERY)
-            probe = vectors[:1] if len(vectors) else np.eye(1, self._fingerprint.dimension, dtype=np.float32)
-            found = self._collection.query(query_embeddings=probe, n_results=wanted, include=["distances"])
-            # HNSW may miss a row of a full sweep (1 of 600 measured); a lost graph misses most.
-            if len(found["ids"][0]) < 0.99 * wanted:
-                raise IndexDamaged(f"a query for {wanted} vectors returned {len(found['ids'][0])}")
-            for seq, vector in zip(seqs, vectors, strict=True):
-                near = self._collection.query(
-                    query_embeddings=vector[np.newaxis], n_results=min(10, count), include=["distances"]
-                )
-                if str(seq) not in near["ids"][0] and not any(d <= SELF_DISTANCE for d in near["distances"][0]):
-                    raise IndexDamaged(f"vector {seq} does not find itself")
+        wanted = min(count, LARGE_QUERY)
+        probe = vectors[0] if len(vectors) else np.eye(1, self._fingerprint.dimension, dtype=np.float32)[0]
+        found = len(self._near(probe, wanted))
+        # HNSW may miss a row of a full sweep (1 of 600 measured); a lost graph misses most.
+        if found < 0.99 * wanted:
+            raise IndexDamaged(f"a query for {wanted} vectors returned {found}")
+        for seq, vector in zip(seqs, vectors, strict=True):
+            near = self._near(vector, min(10, count))
+            if not any(name == str(seq) or distance <= SELF_DISTANCE for name, distance in near):
+                raise IndexDamaged(f"vector {seq} does not find itself")
+
+    def refresh(self) -> None:
+        """Takes over the watermark that others moved; nothing to do where one process alone writes."""
 
     def close(self) -> None:
-        """Closes and seals it."""
+        """Frees it for good use by the next."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Frees it without a promise that it is whole."""
+        self._do(self._client.close)
+
+
+class ChromaIndex(CollectionIndex):
+    """One collection in one folder of this machine."""
+
+    def __init__(self, folder: Path, fingerprint: Fingerprint, generation: int) -> None:
+        """Opens or makes the collection of one generation; takes about a second for the import."""
+        self._path = _path(folder, generation)
+        with translated():
+            import chromadb
+            from chromadb.config import Settings
+
+            self._path.mkdir(parents=True, exist_ok=True)
+            client: Any = chromadb.PersistentClient(str(self._path), settings=Settings(anonymized_telemetry=False))
+        try:
+            super().__init__(client, f"concepts-{fingerprint.key}", fingerprint)
+        except BaseException:
+            client.close()
+            raise
+
+    @classmethod
+    def open(cls, folder: Path, fingerprint: Fingerprint) -> ChromaIndex:
+        """The newest generation under ``folder``, or an empty first one. Raises IndexDamaged when its seal does not fit."""
+        newest = max(_generations(folder), default=0)
+        if newest:
+            _break_seal(_path(folder, newest))
+        return cls(folder, fingerprint, newest or 1)
+
+    @classmethod
+    def create(cls, folder: Path, fingerprint: Fingerprint) -> ChromaIndex:
+        """An empty new generation; the older ones are deleted. The first step of a rebuild.
+
+        A new folder, because Chroma may still have files of the old one open."""
+        newest = max(_generations(folder), default=0)
+        made = cls(folder, fingerprint, newest + 1)
+        for generation in range(1, newest + 1):
+            shutil.rmtree(_path(folder, generation), ignore_errors=True)
+        return made
+
+    def close(self) -> None:
+        """Closes and seals it; without the seal (``abandon``) it will not be opened again."""
         self.abandon()
         _seal(self._path)
 
-    def abandon(self) -> None:
-        """Closes it without a seal: it will not be opened again."""
-        with _translated():
-            self._client.close()
+
+def seal_problem(folder: Path) -> str | None:
+    """Why the newest generation under ``folder`` would not be opened; None = it would, or there is none. Opens nothing."""
+    newest = max(_generations(folder), default=0)
+    return _broken_seal(_path(folder, newest)) if newest else None
 
 
 def _path(folder: Path, generation: int) -> Path:
@@ -182,13 +210,18 @@ def _seal(path: Path) -> None:
 
 def _break_seal(path: Path) -> None:
     """Takes a seal that fits away, so that only the next close brings it back."""
+    problem = _broken_seal(path)
+    (path / _SEAL).unlink(missing_ok=True)
+    if problem is not None:
+        raise IndexDamaged(problem)
+
+
+def _broken_seal(path: Path) -> str | None:
     try:
         written = json.loads((path / _SEAL).read_text(encoding="utf-8"))
-        (path / _SEAL).unlink()
     except (OSError, ValueError):
-        raise IndexDamaged(f"{str(path)!r} was not closed properly") from None
-    if written != _checksums(path):
-        raise IndexDamaged(f"files in {str(path)!r} changed since it was closed")
+        return f"{str(path)!r} was not closed properly"
+    return None if written == _checksums(path) else f"files in {str(path)!r} changed since it was closed"
 
 
 def _generations(folder: Path) -> list[int]:
@@ -198,7 +231,7 @@ def _generations(folder: Path) -> list[int]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turns whatever Chroma throws, panics of its Rust part included (they are no Exception), into IndexDamaged."""
     try:
         yield

@@ -100,6 +100,12 @@ class VectorTable:
         _, owners, _, since, ends = self._numbers[:, : self._count]
         ends[(owners == owner) & (since < until) & (ends > until)] = until
 
+    def drop(self, owner: int) -> None:
+        """Takes the owner's rows out of every version, and their vectors out of memory."""
+        rows = np.flatnonzero(self._numbers[1, : self._count] == owner)
+        self._numbers[4, rows] = 0
+        self._vectors[rows] = 0
+
     def nearest(self, query: Vectors, k: int, *, at: int, first_view: bool = False) -> list[Scored]:
         """The k owners nearest to the query among the rows valid at ledger version ``at``; ties by owner."""
         _, owners, views, since, until = self._numbers[:, : self._count]

@@ -79,11 +79,12 @@ class Fingerprint(BaseModel):
             and _cosine(self.query_probe, other.query_probe) >= PROBE_COSINE
         )
 
-    def refuse(self, stranger: str, *, where: str) -> EmbedderMismatch:
-        """The error that names both embedders and the mend."""
+    def refuse(self, stranger: str, *, where: str, change: str = "") -> EmbedderMismatch:
+        """The error that names both embedders and the mend; ``change``: the command that makes new vectors."""
         return EmbedderMismatch(
             f"{where} holds vectors of {self.short}, the embedder here is {stranger}",
-            mend=f"set PHRONESIS_EMBEDDER to {self.id} (or its folder), or to none for lexical recall",
+            mend=f"set PHRONESIS_EMBEDDER to {self.id} (or its folder), or to none for lexical recall"
+            + (f"; or change the embedder: {change}" if change else ""),
             expected=self.short,
             found=stranger,
         )
