@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from phronesis.agents.scorers.table import choose_scorer
 from phronesis.graphs.cost import CostLaw, Observable
-from phronesis.graphs.recipe import MemorySection
+from phronesis.graphs.memory_section import MemorySection
 
 
 def learning_cost(section: MemorySection, attempts: int) -> CostLaw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -57,6 +58,7 @@ class Run:
         self._statuses: dict[str, str] = {}
         self._rewards: dict[str, dict[str, float]] = {}
         self._memory: Memory | MountedMemory | None = None
+        self._opening = threading.Lock()
         self.mounts: dict[str, int] = {}
         """Pinned version of each mounted memory; empty until one is opened."""
         self._around: Surroundings | None = None
@@ -234,14 +236,15 @@ class Run:
 
     def _open_memory(self) -> Memory | MountedMemory:
         section = self.recipe.file.memory
-        if self._memory is None and section.mounts:
-            self._memory = MountedMemory.open(
-                section.session, section.mounts, settings=self.settings, versions=self.mounts
-            )
-            self.mounts = self._memory.versions()
-        elif self._memory is None:
-            self._memory = Memory.open(section.session, settings=self.settings)
-        return self._memory
+        with self._opening:
+            if self._memory is None and section.mounts:
+                self._memory = MountedMemory.open(
+                    section.session, section.mounts, settings=self.settings, versions=self.mounts
+                )
+                self.mounts = self._memory.versions()
+            elif self._memory is None:
+                self._memory = Memory.open(section.session, settings=self.settings)
+            return self._memory
 
     @property
     def folder(self) -> Path | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from phronesis.core.concept import Concept, Evidence, StoredConcept
 from phronesis.core.errors import ConfigurationError, Conflict
 from phronesis.memory import accepting, erasing, revisions
+from phronesis.memory.branching import sweep
 from phronesis.memory.opened import OpenMemory
 from phronesis.memory.places import FolderPlace
 from phronesis.memory.proposals import (
@@ -130,6 +131,7 @@ class Changing(OpenMemory):
         made again from the ledger. A run that has the concept in its prompt just now may still journal it. Copies of the
         files outside this home (exports, backups) are not known here. Raises ConceptStoreError that names an unknown id."""
         numbers = _numbers(ids)
+        sweep(self.folder.parent)
         while True:
             searched, quotation = self._texts(numbers)
             elsewhere = self._elsewhere(quotation, progress)

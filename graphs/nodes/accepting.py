@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
 from phronesis.core.result import Candidate, MemoryRecall
 from phronesis.graphs.context import RunContext
+from phronesis.graphs.memory_section import MemorySection
 from phronesis.graphs.nodes.scoring import rate, scorer_context
 from phronesis.graphs.policies.acceptance import GATE_VERSION, Acceptance, accept, agreement, contradicted
 from phronesis.graphs.policies.provenance import without
-from phronesis.graphs.recipe import MemorySection
 
 NO_ANSWER = Acceptance(False, "there is no answer")
 

@@ -16,10 +16,10 @@ from phronesis.core.ports import ConceptMemory
 from phronesis.core.result import MemoryRecall, MemoryWrite
 from phronesis.core.site import Site
 from phronesis.graphs.context import RunContext
+from phronesis.graphs.memory_section import MemorySection
 from phronesis.graphs.nodes.accepting import Judged, quotations
 from phronesis.graphs.nodes.attempts import failure_of
 from phronesis.graphs.policies.provenance import without
-from phronesis.graphs.recipe import MemorySection
 
 ABSTRACTOR_SAMPLING = Sampling(temperature=0.2, top_p=0.95, max_tokens=200)
 PARAMETERISED_TOKENS = 600

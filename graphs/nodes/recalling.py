@@ -12,9 +12,9 @@ from phronesis.core.concept import Hit
 from phronesis.core.ports import ConceptMemory
 from phronesis.core.result import MemoryRecall
 from phronesis.graphs.context import RunContext
+from phronesis.graphs.memory_section import MemorySection
 from phronesis.graphs.nodes.selecting import Picked, describe, easy, select
 from phronesis.graphs.policies.recalling import BELOW_LEAST, Found, choose
-from phronesis.graphs.recipe import MemorySection
 from phronesis.memory.recall import render
 
 KEY = "memory#recall"

@@ -13,9 +13,9 @@ from phronesis.core.concept import Hit
 from phronesis.core.errors import BudgetExhausted, ModelError
 from phronesis.core.site import Site
 from phronesis.graphs.context import RunContext
+from phronesis.graphs.memory_section import MemorySection
 from phronesis.graphs.nodes.attempts import failure_of, to_candidate
 from phronesis.graphs.policies.recalling import NOT_AMONG_BEST, NOT_SELECTED
-from phronesis.graphs.recipe import MemorySection
 from phronesis.memory.catalogue import catalogue, listed
 
 PROBE_SAMPLING = Sampling(temperature=0.7, top_p=0.95, max_tokens=512)

@@ -16,9 +16,10 @@ from phronesis.core.errors import RecipeError
 from phronesis.core.result import MemoryRecall, Result
 from phronesis.core.task import Task
 from phronesis.graphs.endpoints import roles_of
+from phronesis.graphs.memory_section import MemorySection
 from phronesis.graphs.nodes.recalling import recall_calls
 from phronesis.graphs.policies.recalling import Found, choose
-from phronesis.graphs.recipe import MemorySection, Recipe
+from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.replay import replay_sync
 from phronesis.memory.recall import DISCLAIMER
 from phronesis.testing import FakeRequest, FakeServer, Fault, obedient
