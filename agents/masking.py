@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 _FIGURE = re.compile(r"\d(?:[\d.,/]*\d)?")
-_CAPITAL = re.compile(r"(?<![\w'])[A-Z][a-z]+\b")
+_CAPITAL = re.compile(r"(?<![\w'])[^\W\d_]{2,}\b")
 _ORDINARY = frozenset(
     re.findall(
         r"\w+",
@@ -26,7 +26,7 @@ _ORDINARY = frozenset(
         """,
     )
 )
-_LETTERS = "XYZWVU"
+_LETTERS = "XYZWVUTSRQP"
 EXAMPLES = (
     "find one part by dividing the cost by the number of parts, then multiply it by each person's parts",
     "divide the new price by one plus the share; taking the share off the new price gives too little",
@@ -43,14 +43,14 @@ _COPIED = 0.8
 def names_in(text: str) -> tuple[str, ...]:
     """Proper names of a text, in order: capitalised words that are neither common nor also written small. At the start of
     a sentence a word may be taken for one wrongly; a mask too many costs little."""
-    small = set(re.findall(r"\b[a-z]+\b", text))
+    small = {word for word in re.findall(r"\w+", text) if word.islower()}
     found = dict.fromkeys(word[0] for word in _CAPITAL.finditer(text) if _is_name(word, small))
     return tuple(found)
 
 
 def _is_name(word: re.Match[str], small: set[str]) -> bool:
-    lowered = word[0].casefold()
-    return lowered not in _ORDINARY and lowered not in small
+    lowered = word[0].lower()
+    return word[0].istitle() and lowered not in _ORDINARY and lowered not in small
 
 
 @dataclass(frozen=True, slots=True)

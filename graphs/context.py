@@ -23,6 +23,8 @@ class Reports:
     failures: list[Failure] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    sections: list[str] = field(default_factory=list)
+    """Memory sections of retries' prompts; that of the solver's is ``RunContext.memory``."""
     first_rewards: dict[str, float] = field(default_factory=dict)
     """Reward of the task's first chain by statistics key; they become the next run's statistics."""
 

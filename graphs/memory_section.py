@@ -25,7 +25,7 @@ class MemorySection(BaseModel):
     """Concepts recalled at the most."""
     token_budget: int = Field(default=300, ge=0)
     """Longest memory section of the prompt, in tokens."""
-    least_similarity: float = Field(default=0.15, ge=-1, le=1)
+    least_similarity: float = Field(default=0.35, ge=-1, le=1)
     """Concepts less similar than this are not shown (cosine of the nearest view, whichever search found it; recall that is
     lexical for want of an embedder ignores it, and so does the reasoning-based selection)."""
     search: SearchMode = "hybrid"

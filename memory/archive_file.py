@@ -133,7 +133,9 @@ class ArchiveReader:
         """None for a plain file."""
         self.sha256 = ""
 
-    def refuse(self, what: str, *, mend: str = "get the archive again; nothing was imported") -> ConceptStoreError:
+    def refuse(
+        self, what: str, *, mend: str = "get the archive again, or correct the line; nothing was imported"
+    ) -> ConceptStoreError:
         """The error that names the file."""
         return ConceptStoreError(f"{str(self.path)!r}: {what}", mend=mend)
 

@@ -233,12 +233,14 @@ class VectorSearch:
 
     def _refresh(self, table: VectorTable, agreed: tuple[int, Fingerprint]) -> None:
         """Reads what came since; endings are applied after a version read first, and applying one twice is harmless."""
+        # What is read from now on comes with the endings until now: with nothing held there is none to apply.
+        holding = any(held for held in (self._full, self._tail) if held is not None)
         with self._ledger.reading() as connection:
             now = current_version(connection)
             while len((rows := vectors_after(connection, agreed[0], agreed[1].dimension, seq=table.last)).seq):
                 table.append(rows)
             if now > self._seen:
-                for number, until in endings(connection, after=self._seen):
+                for number, until in endings(connection, after=self._seen) if holding else ():
                     for held in (self._full, self._tail):
                         if held is not None:
                             held.close(number, until)

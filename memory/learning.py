@@ -176,6 +176,11 @@ def _update(
         reason = f"{target.id} has this name and says as much already"
         note_evidence(transaction, number, planned.concept, operation, reason)
         return outcome_of("evidence", target.id, planned.concept, reason)
+    twin = valid_with_hash(transaction.connection, body.content_hash)
+    if twin is not None and twin != number:  # people gave one name twice: the other of that name says all of it
+        reason = f"{concept_id(twin)} says word for word what {target.id} would say with it"
+        note_evidence(transaction, twin, planned.concept, operation, reason)
+        return outcome_of("evidence", concept_id(twin), planned.concept, reason)
     size = size_of(body)
     if size > MOST_BYTES:
         reason = f"with it {target.id} would take {size:,} bytes, {MOST_BYTES:,} are allowed"

@@ -339,7 +339,8 @@ class Ledger:
             self._check_open()
             if self.read_only:
                 raise ConceptStoreError(
-                    f"the memory {self.path.parent.name!r} is opened to be read", mend="open it without read_only"
+                    f"the memory {self.path.parent.name!r} is opened to be read",
+                    mend=f"open it without read_only, and see that {str(self.path.parent)!r} can be written",
                 )
             with _explained(self.path):
                 self._connection.execute("BEGIN IMMEDIATE")

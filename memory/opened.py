@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +49,8 @@ class OpenMemory:
         """The memory of that name under the settings' memory folder; the embedder is the settings' unless one is given.
 
         ``read_only``: one that is there, whose files are not changed by anything, in a folder nobody need write to; it
-        searches exactly, and what was written there without vectors is found by its words alone.
+        searches exactly, and what was written there without vectors is found by its words alone. With ``create=False`` it
+        is implied where nothing can be written, so that whatever only reads works there.
         Raises ConfigurationError for a name that is not allowed, ConceptStoreError for a ledger that cannot be read (and,
         with ``create=False``, for one that does not exist), SetupError for a folder that cannot be written,
         EmbedderMismatch for a memory whose vectors another embedder made."""
@@ -56,8 +58,10 @@ class OpenMemory:
         folder = namespace_folder(settings.memory, name)
         if (read_only or not create) and not (folder / FILE_NAME).is_file():
             check_not_lost(folder / FILE_NAME)
-            known = ", ".join(names(settings)) or "none"
-            raise ConceptStoreError(f"there is no memory {name!r} in {str(settings.memory)!r}", mend=f"known: {known}")
+            known = ", ".join(names(settings))
+            mend = f"known: {known}" if known else f"there is none yet; phronesis memory add --session {name} makes one"
+            raise ConceptStoreError(f"there is no memory {name!r} in {str(settings.memory)!r}", mend=mend)
+        read_only = read_only or (not create and not (_writable(folder) and _writable(folder / FILE_NAME)))
         if embedder is None:
             embedder = open_embedder(settings)
         ledger = Ledger.open(folder, clock=clock, read_only=read_only)
@@ -146,6 +150,10 @@ class OpenMemory:
                 f"memory {self.name!r} has no version {version}", mend=f"versions so far: 0 to {now}"
             )
         return now if version is None else version
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def names(settings: Settings) -> list[str]:

@@ -162,8 +162,9 @@ def _index(ledger: Ledger, keeper: IndexKeeper) -> tuple[str, list[str]]:
 def _known(settings: Settings, name: str) -> Path:
     path = namespace_folder(settings.memory, name) / FILE_NAME
     if not path.exists() and not path.with_name(MADE).exists():
-        known = ", ".join(names(settings)) or "none"
-        raise ConceptStoreError(f"there is no memory {name!r} in {str(settings.memory)!r}", mend=f"known: {known}")
+        known = ", ".join(names(settings))
+        mend = f"known: {known}" if known else f"there is none yet; phronesis memory add --session {name} makes one"
+        raise ConceptStoreError(f"there is no memory {name!r} in {str(settings.memory)!r}", mend=mend)
     return path
 
 

@@ -58,7 +58,7 @@ class Versioned(OpenMemory):
         if known.version != now:
             raise ConfigurationError(
                 f"snapshot {name!r} of memory {self.name!r} is version {known.version}, not {now}",
-                mend="choose another name, or drop it first",
+                mend=f"choose another name, or drop it first: phronesis memory snapshot {name} --drop",
             )
         return known
 

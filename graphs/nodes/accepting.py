@@ -10,9 +10,8 @@ from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
 from phronesis.core.result import Candidate, MemoryRecall
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.memory_section import MemorySection
-from phronesis.graphs.nodes.scoring import rate, scorer_context
+from phronesis.graphs.nodes.scoring import own_words, rate, recited, scorer_context
 from phronesis.graphs.policies.acceptance import GATE_VERSION, Acceptance, accept, agreement, contradicted
-from phronesis.graphs.policies.provenance import without
 
 NO_ANSWER = Acceptance(False, "there is no answer")
 
@@ -101,14 +100,14 @@ async def _verified(
 def _own_words(candidate: Candidate, quoted: Sequence[str]) -> Candidate:
     """The attempt as the verifier sees it: without quotations, and without the figures of the strategy's own scorers,
     which must not be taken for the verifier's when that fails."""
-    said = {"text": without(candidate.text, quoted), "steps": tuple(without(step, quoted) for step in candidate.steps)}
-    return candidate.model_copy(update={**said, "outcome": None, "step_scores": (), "reward": None})
+    own = own_words(candidate, quoted)
+    return own.model_copy(update={"outcome": None, "step_scores": (), "reward": None})
 
 
 def quotations(ctx: RunContext, recalled: Sequence[MemoryRecall]) -> list[str]:
-    """What stood in the prompt out of the memory: line by line, and the bare texts."""
+    """What stood in a prompt out of the memory, on retries too: line by line, the bare texts, and each clause of these."""
     shown = [item for item in recalled if item.rendered]
-    return [*ctx.memory.splitlines(), *(item.text for item in shown), *(item.situation for item in shown)]
+    return recited(ctx, *(item.text for item in shown), *(item.situation for item in shown))
 
 
 def _ranked(others: Sequence[Candidate]) -> tuple[Candidate, ...]:

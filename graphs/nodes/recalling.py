@@ -82,6 +82,7 @@ class Recaller:
         shown = [item.id for found in before for item in found.items if item.rendered]
         found = await self._recall(branch, attempt, pinned, shown)
         self.later[branch.path] = found
+        self.ctx.reports.sections.append(found.text)
         return found.text
 
     def items(self) -> tuple[MemoryRecall, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from phronesis.agents.scorers.table import ChosenScorer, ScorerContext
@@ -13,12 +14,30 @@ from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.nodes.attempts import failure_of
+from phronesis.graphs.policies.provenance import without
 from phronesis.graphs.policies.reward import StepReduce, reduce_steps
+
+_CLAUSE_END = re.compile(r"[.;:!?]\s+")
 
 
 def scorer_context(ctx: RunContext) -> ScorerContext:
     """What scorers may use of a run."""
     return ScorerContext(client=ctx.client_of, sampling=ctx.sampling, answers=ctx.answers, programs=ctx.programs)
+
+
+def recited(ctx: RunContext, *more: str) -> list[str]:
+    """What stood in a prompt out of the memory, on retries too, and ``more`` of it: line by line, and each clause."""
+    lines = [line for section in (ctx.memory, *ctx.reports.sections) for line in section.splitlines()]
+    whole = [*lines, *more]
+    return [*whole, *(clause.rstrip(" .;:!?…") for said in whole for clause in _CLAUSE_END.split(said))]
+
+
+def own_words(candidate: Candidate, quoted: Sequence[str]) -> Candidate:
+    """The attempt as scorers see it: what it recites of the memory is left out."""
+    if not quoted:
+        return candidate
+    steps = tuple(without(step, quoted) for step in candidate.steps)
+    return candidate.model_copy(update={"text": without(candidate.text, quoted), "steps": steps})
 
 
 async def score_candidate(
@@ -39,15 +58,16 @@ async def score_candidate(
         return candidate
     judged: float | None = None
     steps: tuple[float, ...] = ()
+    read = own_words(candidate, recited(ctx))
     try:
         if outcome is not None:
             site = Site(branch, outcome.name, f"{candidate.id}.outcome")
-            judged = await outcome.score(ctx.task, candidate, site=site)
+            judged = await outcome.score(ctx.task, read, site=site)
         if step is not None:
             steps = (0.0,)
             if candidate.answer is not None:
                 site = Site(branch, step.name, f"{candidate.id}.steps")
-                steps = await step.score(ctx.task, candidate, site=site)
+                steps = await step.score(ctx.task, read, site=site)
     except (ModelError, BudgetExhausted, ToolError) as error:
         ctx.report(failure_of(error, f"{branch.path or 'task'} score {candidate.id}"))
         return candidate
@@ -113,8 +133,11 @@ async def rate(
         return await score_all(ctx, candidates, outcome=None, step=step, reduce=reduce, branch=branch)
     group = scorer.group(around)
     judged = [item for item in candidates if item.status != "failed" and item.answer is not None]
+    quoted = recited(ctx)
     try:
-        scores = await group.score(ctx.task, judged, site=Site(branch, group.name))
+        scores = await group.score(
+            ctx.task, [own_words(item, quoted) for item in judged], site=Site(branch, group.name)
+        )
     except (ModelError, BudgetExhausted, ToolError) as error:
         ctx.report(failure_of(error, f"{branch.path or 'task'} {group.name}"))
         return tuple(candidates)

@@ -26,8 +26,12 @@ def test_numbers_and_names_are_masked_alike_in_every_text() -> None:
 
 
 def test_more_names_than_letters_share_them() -> None:
-    names = ("Ada", "Bob", "Cy", "Dan", "Eve", "Fay", "Gus")
-    assert Mask(names)(" ".join(names)) == "X Y Z W V U X"
+    names = ("Ada", "Bob", "Cy", "Dan", "Eve", "Fay", "Gus", "Hal", "Ivy", "Jo", "Kim", "Lea")
+    assert Mask(names)(" ".join(names)) == "X Y Z W V U T S R Q P X"
+
+
+def test_names_of_other_scripts_are_names() -> None:
+    assert names_in("Then María and Łukasz met Ζωή and an UFO.") == ("María", "Łukasz", "Ζωή")
 
 
 @pytest.mark.parametrize("copy", EXAMPLES)

@@ -68,6 +68,20 @@ def test_update_changes_what_is_given_and_keeps_the_rest(phronesis: Phronesis, t
         assert found == code and words in err, arguments
 
 
+def test_reviving_what_is_not_withdrawn_says_that_nothing_was_changed(phronesis: Phronesis, two: Settings) -> None:
+    code, out, _ = phronesis("memory", "revive", "c1")
+    assert (code, out) == (0, "c1 is active already: nothing was changed; it is at version 1\n")
+    assert phronesis("memory", "forget", "c1", "--yes")[0] == 0
+    assert phronesis("memory", "revive", "c1")[1].startswith("c1 is active again, at version ")
+
+
+@pytest.mark.parametrize("verb", [("list",), ("consolidate", "--dry-run"), ("verify",)])
+def test_without_any_memory_the_mend_says_how_one_is_made(phronesis: Phronesis, verb: tuple[str, ...]) -> None:
+    code, _, err = phronesis("memory", *verb, "--session", "first")
+    assert code == 1 and "there is no memory 'first'" in err
+    assert "there is none yet; phronesis memory add --session first" in err
+
+
 def test_forget_list_all_show_and_revive(phronesis: Phronesis, two: Settings) -> None:
     code, _, err = phronesis("memory", "forget", "c1")
     assert code == 2 and "no terminal to ask at" in err and "--yes" in err

@@ -101,6 +101,18 @@ def test_a_memory_that_is_gone_leaves_what_the_journal_knows(phronesis: Phronesi
     assert "add the rates" in out and "now: not there" in out
 
 
+def test_a_mounted_concept_is_looked_up_where_it_lives(phronesis: Phronesis, server: FakeServer) -> None:
+    with Memory.open("house") as memory:
+        memory.add([Concept(situation="pumps fill a tank", suggestion="mind the unit")])
+    run = run_of(phronesis, "--memory", "frozen", "--mount", "house", "--set", "memory.least_similarity=-1")
+    code, out, _ = phronesis("memory", "explain", run)
+    assert code == 0 and "house/c1" in out and "not there" not in out and "is not known" not in out
+    shutil.rmtree(load_settings().memory / "house")
+    code, out, _ = phronesis("memory", "explain", run)
+    assert code == 0 and "there is no memory 'house'" in out
+    assert out.count("now: not there") == 1 and "now: active" in out
+
+
 def test_a_journal_without_texts_still_says_which_and_why(phronesis: Phronesis, server: FakeServer) -> None:
     run = run_of(phronesis, "--memory", "read")
     path = load_settings().runs / run / "journal.jsonl"

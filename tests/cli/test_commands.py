@@ -59,6 +59,14 @@ def test_run_shows_answer_candidates_and_how_to_look_closer(phronesis: Phronesis
     assert "vote:" in err
 
 
+def test_a_decision_is_shown_in_words(phronesis: Phronesis, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeServer(lambda request, index: " 3 + 4 = 7.\nAnswer: 7") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        code, _, err = phronesis("run", "best_of_n", "--set", "knobs.n=2", "What is 3 + 4?")
+    assert code == 0
+    assert "majority: answer 7, chosen c0" in err.splitlines()
+
+
 def test_a_question_comes_from_standard_input(
     phronesis: Phronesis, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

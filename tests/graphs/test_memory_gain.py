@@ -32,6 +32,8 @@ P0 = 0.25
 """Chance of a right guess."""
 FAMILIES, OCCURRENCES = 16, 5
 SESSION = "gain"
+LEAST = 0.15
+"""Least similarity of the runs and of what is predicted for them; the hashing embedder gives lower cosines than a model."""
 
 
 def number(*parts: object) -> int:
@@ -112,7 +114,10 @@ class Solver:
 
 
 def recipe(server: FakeServer, mode: str, **memory: object) -> Recipe:
-    keys = {f"memory__{name}": value for name, value in {"k": 1, "mode": mode, "session": SESSION, **memory}.items()}
+    keys = {
+        f"memory__{name}": value
+        for name, value in {"k": 1, "mode": mode, "session": SESSION, "least_similarity": LEAST, **memory}.items()
+    }
     return recipe_of("self_consistency", server, k=2, **keys)
 
 
@@ -140,7 +145,9 @@ def remember(procedures: Sequence[str], session: str = SESSION) -> int:
         return memory.version()
 
 
-def in_prompt(items: Sequence[Item], version: int, *, k: int = 1, budget: int = 300, least: float = 0.15) -> list[bool]:
+def in_prompt(
+    items: Sequence[Item], version: int, *, k: int = 1, budget: int = 300, least: float = LEAST
+) -> list[bool]:
     """Whether retrieval alone brings the right procedure into each task's prompt."""
     found = []
     with Memory.open(SESSION, settings=load_settings()) as memory:

@@ -16,7 +16,7 @@ from phronesis.cli import (
     memory_versions,
 )
 
-app = typer.Typer(help="Concept memory: list, show, search, add.", no_args_is_help=True)
+app = typer.Typer(help="Concept memory: what runs have learned, and what you taught it.", no_args_is_help=True)
 Session = Annotated[str, typer.Option(help="Name of the memory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

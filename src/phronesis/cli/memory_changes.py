@@ -170,8 +170,10 @@ def revive(
     from phronesis.memory.session import Memory
 
     with Memory.open(session, create=False) as memory:
+        before = memory.get(id)
         found = memory.revive(id, reason)
-    typer.echo(found.model_dump_json() if json else f"{found.id} is {found.status} again, at version {found.version}")
+    said = "again, at version" if before.status == "invalid" else "already: nothing was changed; it is at version"
+    typer.echo(found.model_dump_json() if json else f"{found.id} is {found.status} {said} {found.version}")
 
 
 def _progress(doing: str) -> None:

@@ -136,21 +136,26 @@ def _fill_in(recall: dict[str, Any], recalled: Sequence[Values]) -> None:
 
 
 def _now(session: str, ids: Sequence[str]) -> tuple[dict[str, StoredConcept | None], str]:
-    """(each concept as it is now, None where it cannot be read; why the memory could not be opened)."""
+    """(each concept as it is now, None where it cannot be read; why a memory could not be opened). A mounted memory's
+    ids begin with its name."""
     from phronesis.core.errors import ConceptStoreError
     from phronesis.memory.session import Memory
 
     found: dict[str, StoredConcept | None] = dict.fromkeys(ids)
-    try:
-        with Memory.open(session, create=False) as memory:
-            for id in ids:
-                try:
-                    found[id] = memory.get(id)
-                except ConceptStoreError:
-                    continue
-    except ConceptStoreError as error:
-        return found, error.message
-    return found, ""
+    problems = []
+    for mount in dict.fromkeys(["", *(id.rpartition("/")[0] for id in ids)]):
+        try:
+            with Memory.open(mount or session, create=False, read_only=bool(mount)) as memory:
+                for id in ids:
+                    if id.rpartition("/")[0] != mount:
+                        continue
+                    try:
+                        found[id] = memory.get(id.rpartition("/")[2])
+                    except ConceptStoreError:
+                        continue
+        except ConceptStoreError as error:
+            problems.append(error.message)
+    return found, "; ".join(problems)
 
 
 def _said_now(found: StoredConcept) -> dict[str, Any]:

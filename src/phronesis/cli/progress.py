@@ -66,7 +66,8 @@ def _decision(data: Any) -> str:
         return f"gate: {'hard, refining' if data['hard'] else 'good enough'} ({data['reason']})"
     if data["rule"] == "acceptance":
         return f"memory: {'accepted' if data['accepted'] else 'nothing learned'} ({data['reason']})"
-    return f"{data['rule']}: {data}"
+    told = {name: value for name, value in data.items() if name != "rule" and value not in ({}, [], "", None)}
+    return f"{data['rule']}: {', '.join(f'{name} {plain(str(value), 100)}' for name, value in told.items())}"
 
 
 def reporter(what: str, *, every: float = 5.0) -> Callable[[float, str], None]:
