@@ -111,4 +111,4 @@ def check_index(memory: Memory, settings: Settings) -> None:
     with Memory.open("s", settings=settings) as exact:
         for query in ("case10005y", "words12z sign 3", "the counter"):
             found = [[(hit.id, hit.score) for hit in store.search(query, k=5)] for store in (memory, exact)]
-            assert_same_but_for_ties(*found)
+            assert_same_but_for_ties(*found, missed=1)
