@@ -7,10 +7,11 @@ from phronesis.core.errors import ConceptStoreError
 from phronesis.core.ports import Vectors
 from phronesis.memory.applying import inherit
 from phronesis.memory.finding import VectorSearch
-from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.ledger import Ledger
 from phronesis.memory.proposals import Proposal, check_open, decide, proposal
 from phronesis.memory.reading import concept_id, concept_number, current_version, stored, valid_with_hash
 from phronesis.memory.revisions import change, check_heir, check_version, standing, withdraw
+from phronesis.memory.transaction import Transaction
 from phronesis.memory.writing import create, known_already
 
 

@@ -9,10 +9,10 @@ from phronesis.core.concept import ConceptStatus, StoredConcept
 from phronesis.core.ports import Vectors
 from phronesis.memory.deciding import Applied, Change, Told
 from phronesis.memory.finding import VectorSearch
-from phronesis.memory.ledger import Transaction
 from phronesis.memory.planning import STEP_DONE, Step, step_id
 from phronesis.memory.proposals import insert_proposal
 from phronesis.memory.reading import concept_id, concept_number, valid_with_hash
+from phronesis.memory.transaction import Transaction
 from phronesis.memory.writing import PROMOTED_AFTER
 
 

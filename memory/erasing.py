@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from phronesis.core.concept import Concept
-from phronesis.memory.ledger import BUSY_SECONDS, Ledger, Transaction
+from phronesis.memory.ledger import BUSY_SECONDS, Ledger
 from phronesis.memory.quotations import GONE, Quotation
 from phronesis.memory.reading import concept_id
 from phronesis.memory.receipts import NotReached, Reached
 from phronesis.memory.revisions import erased_hash, is_erased, standing
 from phronesis.memory.traces import Elsewhere, in_value, left_over
+from phronesis.memory.transaction import Transaction
 
 BLANK = json.dumps({"erased": True})
 """What an erased event's payload is; the ledger allows no other change of an event."""

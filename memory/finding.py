@@ -19,7 +19,7 @@ from phronesis.index.embedders import embed
 from phronesis.index.exact import Rows, Scored, VectorTable, cosines, merge, rank
 from phronesis.index.fingerprint import Fingerprint
 from phronesis.memory.indexing import IndexKeeper
-from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.ledger import Ledger
 from phronesis.memory.reading import (
     bodies_without_vectors,
     current_version,
@@ -31,6 +31,7 @@ from phronesis.memory.reading import (
     vectors_by_seq,
     vectors_of,
 )
+from phronesis.memory.transaction import Transaction
 
 EXACT_BELOW = 2_000
 """Vectors under which no index is opened unless asked for: exact search needs well under a millisecond for them."""

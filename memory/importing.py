@@ -16,9 +16,9 @@ from phronesis.core.errors import ConceptStoreError
 from phronesis.core.ports import Vectors
 from phronesis.memory.archive_file import ArchiveReader
 from phronesis.memory.finding import VectorSearch
-from phronesis.memory.ledger import Transaction
 from phronesis.memory.reading import concept_id, concept_number, stored, valid_with_hash
 from phronesis.memory.restoring import KIND
+from phronesis.memory.transaction import Transaction
 from phronesis.memory.writing import MOST_BYTES
 
 ImportStatus = Literal["probation", "active", "archived"]

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from phronesis.core.concept import Concept, Evidence, StoredConcept
 from phronesis.core.result import MemoryRecall, MemoryWrite
 from phronesis.memory.finding import VectorSearch
-from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.ledger import Ledger
 from phronesis.memory.merging import merged
 from phronesis.memory.proposals import Action, insert_proposal, open_with
 from phronesis.memory.reading import concept_id, concept_number, valid_with_hash
 from phronesis.memory.repeats import Guard, Repeat, Views
+from phronesis.memory.transaction import Transaction
 from phronesis.memory.updating import Moved, Planned, checked_target, gained, prepare
 from phronesis.memory.writing import (
     MOST_BYTES,

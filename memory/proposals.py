@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from phronesis.core.concept import Concept, Evidence
 from phronesis.core.errors import ConceptStoreError, ConfigurationError, Conflict
-from phronesis.memory.ledger import Transaction
 from phronesis.memory.reading import concept_id, concept_number
 from phronesis.memory.revisions import check_version, standing
+from phronesis.memory.transaction import Transaction
 
 Action = Literal["add", "update", "forget", "merge"]
 ProposalStatus = Literal["open", "accepted", "rejected"]

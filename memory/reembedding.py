@@ -17,8 +17,9 @@ from phronesis.index.embedders import embed
 from phronesis.index.fingerprint import Fingerprint
 from phronesis.memory.findings import ReembedReport
 from phronesis.memory.indexing import IndexKeeper
-from phronesis.memory.ledger import FILE_NAME, Clock, Ledger, Transaction, check_not_lost, namespace_folder, utc_now
+from phronesis.memory.ledger import FILE_NAME, Clock, Ledger, check_not_lost, namespace_folder, utc_now
 from phronesis.memory.reading import Body, bodies_without_vectors, current_version, fingerprint
+from phronesis.memory.transaction import Transaction
 
 BATCH = 64
 """Texts embedded per transaction."""

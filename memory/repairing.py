@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from phronesis.core.concept import Concept
 from phronesis.memory.findings import some
-from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.ledger import Ledger
 from phronesis.memory.reading import concept_id
 from phronesis.memory.revisions import is_erased
+from phronesis.memory.transaction import Transaction
 from phronesis.memory.verifying import (
     BARE,
     STRAYS,

@@ -9,8 +9,9 @@ from phronesis.core.concept import Concept, ConceptStatus, StoredConcept
 from phronesis.core.ports import Vectors
 from phronesis.memory.differences import MemoryDiff, difference
 from phronesis.memory.finding import VectorSearch
-from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.ledger import Ledger
 from phronesis.memory.reading import concept_number, current_version, erasures, fingerprint_id, stored, valid_with_hash
+from phronesis.memory.transaction import Transaction
 
 Views = Callable[[Sequence[Concept]], Sequence[Vectors] | None]
 KIND = "restored"

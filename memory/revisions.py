@@ -14,8 +14,8 @@ from phronesis.core.concept import Concept, ConceptStatus, StoredConcept
 from phronesis.core.errors import ConceptStoreError, Conflict
 from phronesis.core.ports import Vectors
 from phronesis.memory.finding import VectorSearch
-from phronesis.memory.ledger import Transaction
 from phronesis.memory.reading import concept_id, current_version, stored, valid_with_hash
+from phronesis.memory.transaction import Transaction
 
 _ERASED = "erased:"
 

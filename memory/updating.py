@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from phronesis.core.concept import Concept, StoredConcept
 from phronesis.core.ports import Vectors
-from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.ledger import Ledger
 from phronesis.memory.merging import merged
 from phronesis.memory.naming import by_name
 from phronesis.memory.reading import concept_number, current_version
 from phronesis.memory.repeats import Views
+from phronesis.memory.transaction import Transaction
 
 
 class Moved(Exception):

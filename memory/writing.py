@@ -14,8 +14,9 @@ from phronesis.core.ports import Vectors
 from phronesis.core.result import MemoryWrite
 from phronesis.index.exact import Scored
 from phronesis.memory.finding import VectorSearch
-from phronesis.memory.ledger import Ledger, Transaction
+from phronesis.memory.ledger import Ledger
 from phronesis.memory.reading import concept_id, concept_number, current_version, stored, valid_with_hash
+from phronesis.memory.transaction import Transaction
 
 NEAR_DUPLICATE = 0.93
 """Cosine of first views from which on a new concept of the same kind counts as evidence for the old one."""
