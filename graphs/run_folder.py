@@ -28,13 +28,15 @@ def new_run_id() -> str:
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
-    """The folder of an existing run. Raises ConfigurationError with the nearest name; never leaves the runs folder."""
-    folder = settings.runs / run_id
-    if not _NAME.fullmatch(run_id) or not (folder / FILE_NAME).is_file():
-        near = get_close_matches(run_id, [item.name for item in _folders(settings)], n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "`phronesis runs list` shows the runs there are"
-        raise ConfigurationError(f"there is no run {run_id!r} under {settings.runs}", mend=hint)
-    return folder
+    """The folder of an existing run: among the settings' runs, else in the home. Raises ConfigurationError with the nearest
+    name; never leaves these folders."""
+    if _NAME.fullmatch(run_id):
+        for folder in (settings.runs / run_id, settings.home / "runs" / run_id):
+            if (folder / FILE_NAME).is_file():
+                return folder
+    near = get_close_matches(run_id, [item.name for item in _folders(settings)], n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else "`phronesis runs list` shows the runs there are"
+    raise ConfigurationError(f"there is no run {run_id!r} under {settings.runs}", mend=hint)
 
 
 class RunSummary(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from phronesis.agents.client.metered import Metered
@@ -28,6 +28,8 @@ class Chunk:
     count: int
     lacking: bool = False
     """A replay that has no reply for them and may not ask."""
+    level: int = 0
+    """Step of the task's depth that the call is."""
 
 
 class Journaled:
@@ -50,13 +52,14 @@ class Journaled:
         if n == 0:
             return ()
         held = await self._admit(request, n, site, replayed=self._made_before(request, n, site))
+        level = site.branch.account.level
         if self._effects.bank is not None:
             self._effects.bring_samples(
-                site.key, site.role, request.to_json(), n, lambda first: self._seed_at(first, site)
+                site.key, site.role, request.to_json(), n, lambda first: self._seed_at(first, site), level=level
             )
         for first, count in self._effects.spans(site.key):
             self._effects.check(chunk_key(site.key, first, count), self._seeded(request, first, site).to_json())
-        chunks = await self._plan(request, n, site)
+        chunks = [replace(chunk, level=level) for chunk in await self._plan(request, n, site)]
         share = held // max(1, len(chunks))
         if len(chunks) == 1:
             parts = [await self._chunk(request, chunks[0], site, held)]
@@ -106,10 +109,10 @@ class Journaled:
         decode: Callable[[Mapping[str, Any]], T],
     ) -> T:
         """The value of one call that is no sample, journalled under the key. Raises ModelError or BudgetExhausted."""
-        note = {"role": site.role}
         bank, before = self._effects.bank, self._effects.has(key, wanted)
         before = before or bool(bank and self._same_budget and bank.holds(key, wanted))
         held = await self._admit(request, 1, site, replayed=before)
+        note = {"role": site.role, "level": site.branch.account.level}
         self._effects.bring(key, wanted, type="call", note=note)
         recorded = self._effects.has(key, wanted)
 
@@ -234,7 +237,7 @@ class Journaled:
                 type="call",
                 encode=_batch_to_json,
                 decode=_batch_from_json,
-                note={"role": site.role, "first": first, "count": count},
+                note={"role": site.role, "first": first, "count": count, "level": chunk.level},
             )
         except (ModelError, BudgetExhausted) as error:
             if recorded:

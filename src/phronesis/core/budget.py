@@ -83,7 +83,7 @@ class Account:
         child.budget = self.budget
         child.cap = calls if self.cap is None else min(calls, self.remaining or 0)
         child.spent_calls = child.depth = child._held = 0
-        child._depth_before = self._depth_before + self.depth
+        child._depth_before = self.level
         child._children = {}
         child._spent = self._spent
         child._clock = self._clock
@@ -114,6 +114,11 @@ class Account:
     @property
     def seconds_left(self) -> float | None:
         return None if self.budget.seconds is None else self.budget.seconds - self.seconds
+
+    @property
+    def level(self) -> int:
+        """Steps of depth so far, those before this sub-account included: the step that was booked last."""
+        return self._depth_before + self.depth
 
     @property
     def usage(self) -> Usage:
@@ -175,7 +180,7 @@ class Account:
         Raises BudgetExhausted, and books nothing, when a limit does not allow them."""
         self._check("calls", self.remaining is not None and calls > self.remaining, self.cap)
         deep = self.budget.depth
-        self._check("depth", deep is not None and self._depth_before + self.depth + 1 > deep, deep)
+        self._check("depth", deep is not None and self.level + 1 > deep, deep)
         left = self.seconds_left
         self._check("seconds", left is not None and left <= 0, self.budget.seconds)
         held = self._spent.estimate(prompt_tokens, calls, max_tokens)

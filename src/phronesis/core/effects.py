@@ -116,17 +116,25 @@ class Effects:
             self._append(event.type, key, {**heading, **said, "replayed": True})
 
     def bring_samples(
-        self, site: str, role: str, request: Mapping[str, Any], n: int, seed: Callable[[int], int]
+        self,
+        site: str,
+        role: str,
+        request: Mapping[str, Any],
+        n: int,
+        seed: Callable[[int], int],
+        *,
+        level: int = 0,
     ) -> None:
         """Takes what there is of n samples over from the bank, where the journal has gaps.
 
-        ``seed``: the seed this run would have sent with an exchange that begins with the sample of that index."""
+        ``seed``: the seed this run would have sent with an exchange that begins with the sample of that index; ``level``:
+        the step of the task's depth that the call is."""
         if self.bank is None:
             return
         for first, count in gaps(self.spans(site), n):
             for drawn in self.bank.draw(site, role, request, first, count):
                 seeded = {**request, "seed": seed(drawn.first)}
-                heading = {"role": role, "first": drawn.first, "count": drawn.count}
+                heading = {"role": role, "first": drawn.first, "count": drawn.count, "level": level}
                 heading |= {"hash": request_hash(seeded), "request": seeded, "drawn": list(drawn.source)}
                 key = chunk_key(site, drawn.first, drawn.count)
                 self._append(drawn.type, key, {**heading, **drawn.data, "replayed": True})

@@ -29,6 +29,8 @@ class Settings(BaseModel):
 
     home: Path
     """Folder of runs, memory, models and engines (``PHRONESIS_HOME``); ``~`` is the user's home."""
+    runs_folder: Path | None = None
+    """Folder of the runs; None = ``runs`` in the home. A bench keeps its runs in its own."""
     base_url: str | None = None
     """OpenAI-compatible address with /v1, or those of several servers of one model, with commas between them; None = the
     embedded engine."""
@@ -69,7 +71,7 @@ class Settings(BaseModel):
     vllm_stop: float = Field(default=20.0, gt=0)
     """Seconds a vLLM server may take to stop before it is killed."""
 
-    @field_validator("home", "vllm_python")
+    @field_validator("home", "vllm_python", "runs_folder")
     @classmethod
     def _whole(cls, value: Path | None) -> Path | None:
         return value and value.expanduser().absolute()
@@ -86,7 +88,7 @@ class Settings(BaseModel):
 
     @property
     def runs(self) -> Path:
-        return self.home / "runs"
+        return self.runs_folder or self.home / "runs"
 
     @property
     def models(self) -> Path:
