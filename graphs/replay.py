@@ -39,8 +39,8 @@ class Changes:
     """Dotted recipe keys, as for ``Recipe.load``; ``memory`` cannot be changed."""
     strategy: str | None = None
     """Another strategy; it keeps the recorded knobs that it knows."""
-    recipe: str | Path | None = None
-    """Another recipe, by name or path, in the place of the recorded one; its memory section is not used."""
+    recipe: str | Path | Recipe | None = None
+    """Another recipe, itself or by name or path, in the place of the recorded one; its memory section is not used."""
     calls: int = 0
     """Calls that the recording lacks and that may be made, over all tasks."""
 
@@ -50,7 +50,7 @@ class Changes:
         Raises RecipeError, UnknownStrategy and ConfigurationError as loading a recipe does."""
         data = deepcopy(recorded.to_data())
         if self.recipe is not None:
-            given = Recipe.load(self.recipe)
+            given = self.recipe if isinstance(self.recipe, Recipe) else Recipe.load(self.recipe)
             kept = data["memory"]
             data = {**given.file.model_dump(mode="json", by_alias=True), "memory": kept}
         if self.strategy is not None and self.strategy != data["strategy"]:
@@ -69,7 +69,8 @@ class Changes:
 
     def to_json(self) -> dict[str, Any]:
         """The changes that were made, as ``run_started`` names them."""
-        said = {"strategy": self.strategy, "recipe": None if self.recipe is None else str(self.recipe)}
+        recipe = self.recipe.name if isinstance(self.recipe, Recipe) else self.recipe
+        said = {"strategy": self.strategy, "recipe": None if recipe is None else str(recipe)}
         return {**{name: value for name, value in said.items() if value is not None}, **self.overrides}
 
 

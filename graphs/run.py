@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -152,11 +152,12 @@ class Run:
         *,
         settings: Settings | None = None,
         listener: Callable[[Event], None] | None = None,
-        retry_failed: bool = False,
+        retry_failed: bool | Collection[str] = False,
     ) -> Run:
         """An earlier run, opened over its journal. Nothing is asked of a server until something is missing.
 
-        ``retry_failed``: tasks whose Result is failed begin again; the replies they have are kept, their failures are not.
+        ``retry_failed``: tasks whose Result is failed, or those of them that are named, begin again; the replies they have
+        are kept, their failures are not.
         Raises ConfigurationError for an unknown run and for one written without texts; RunLocked."""
         found = settings or load_settings()
         folder = run_folder(found, run_id)
@@ -180,7 +181,8 @@ class Run:
             run = cls(recipe, found, journal, run_id)
             run.tasks = list(tasks_of(journal.recorded))
             if retry_failed:
-                journal.retry(failed_tasks(journal.recorded))
+                failed = failed_tasks(journal.recorded)
+                journal.retry(failed if retry_failed is True else [task for task in failed if task in retry_failed])
             run.replayed_from = str(started.data.get("replayed_from", ""))
             if run.replayed_from and next(journal.recorded.of("", "run_finished"), None) is None:
                 run.recording = reopened(found, started.data, journal.recorded)
@@ -262,6 +264,14 @@ class Run:
                 self._announced.add(task.id)
                 self.tasks.append(task)
                 self.journal.note(Event("task_started", task.id, "task", {"asked": task.model_dump(mode="json")}))
+
+    def keep(self, tasks: Iterable[str]) -> None:
+        """Leaves tasks of an earlier session as their recorded Results are: they count as solved, and are not read again.
+        Tasks without a recorded Result stay unsolved."""
+        for task in tasks:
+            events = list(self.journal.recorded.of(task, "task_finished"))
+            if events:
+                self._statuses[task] = str(events[-1].data["result"]["status"])
 
     async def solve(self, task: Task) -> Result:
         """One task's Result. A failed call or a limit makes a failed or partial Result; setup errors are raised.

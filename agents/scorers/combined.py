@@ -16,7 +16,6 @@ from pydantic import Field, field_validator
 from phronesis.agents.client.profile import Capability
 from phronesis.agents.scorers.logistic import LogisticModel, load_model
 from phronesis.agents.scorers.signals import signals
-from phronesis.agents.scorers.spec import ScorerSpec
 from phronesis.agents.scorers.table import (
     ChosenScorer,
     ScorerCalls,
@@ -27,6 +26,7 @@ from phronesis.agents.scorers.table import (
     united,
 )
 from phronesis.core.errors import RecipeError
+from phronesis.core.named import NamedSpec
 from phronesis.core.ports import GroupScorer, OutcomeScorer
 from phronesis.core.result import Candidate
 from phronesis.core.side_by_side import side_by_side
@@ -138,7 +138,7 @@ class Combined:
 
 def _members(options: CombinedOptions) -> dict[str, ChosenScorer]:
     named = load_model(options.model).scorers
-    if any(ScorerSpec.parse(text).name == "combined" for text in named.values()):
+    if any(NamedSpec.parse(text, what="scorer").name == "combined" for text in named.values()):
         raise RecipeError(
             f"the model {options.model!r} names itself a scorer", mend="take combined out of its [scorers]"
         )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from phronesis.agents.client.profile import Capability
-from phronesis.agents.scorers.spec import ScorerSpec
 from phronesis.core.chat import Sampling
 from phronesis.core.errors import RecipeError
+from phronesis.core.named import NamedSpec
 from phronesis.core.plugins import installed, load_named
 from phronesis.core.ports import AnswerSpace, ChatClient, GroupScorer, OutcomeScorer, ProgramRunner, StepScorer
 
@@ -192,7 +191,7 @@ def choose_scorer(text: str, *, kinds: tuple[ScorerKind, ...] = ("outcome", "ste
     """The scorer a recipe names, its options checked.
 
     Raises RecipeError for an unknown name or option (with the nearest), a wrong value, or a kind that is not allowed."""
-    spec = ScorerSpec.parse(text)
+    spec = NamedSpec.parse(text, what="scorer", error=RecipeError)
     entry = find_scorer(spec.name)
     if entry.kind not in kinds:
         fitting = [name for name in SHIPPED if find_scorer(name).kind in kinds]
@@ -200,17 +199,7 @@ def choose_scorer(text: str, *, kinds: tuple[ScorerKind, ...] = ("outcome", "ste
             f"the scorer {spec.name!r} judges {_JUDGES[entry.kind]}, which does not fit here",
             mend=f"choose one of {', '.join(fitting)}",
         )
-    try:
-        return ChosenScorer(text, entry, entry.options(**spec.options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            near = get_close_matches(name, entry.options.model_fields, n=1, cutoff=0.4)
-            known = ", ".join(entry.options.model_fields) or "none"
-            hint = f"did you mean {near[0]!r}?" if near else f"known options: {known}"
-            raise RecipeError(f"the scorer {spec.name!r} has no option {name!r}", mend=hint) from None
-        raise RecipeError(f"{text}: {name} = {first['input']!r}: {first['msg']}", mend=f"correct {name}") from None
+    return ChosenScorer(text, entry, spec.checked(entry.options, what="scorer", error=RecipeError))
 
 
 _JUDGES: dict[ScorerKind, str] = {"outcome": "whole attempts", "step": "steps", "group": "attempts together"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phronesis.agents.scorers.spec import ScorerSpec
 from phronesis.agents.scorers.table import SHIPPED, ScorerCalls, ScorerKind, choose_scorer, find_scorer, scorer_names
 from phronesis.core.errors import RecipeError
+from phronesis.core.named import NamedSpec
 from phronesis.core.ports import GroupScorer, OutcomeScorer, StepScorer
 
 
@@ -31,7 +31,7 @@ class TestSpec:
         ],
     )  # fmt: skip
     def test_name_and_options(self, text: str, name: str, options: dict[str, Any]) -> None:
-        assert ScorerSpec.parse(text) == ScorerSpec(name, options)
+        assert NamedSpec.parse(text, what="scorer", error=RecipeError) == NamedSpec(name, options)
 
     @pytest.mark.parametrize(
         "text",
@@ -42,24 +42,27 @@ class TestSpec:
     )  # fmt: skip
     def test_anything_else_is_refused_by_name(self, text: str) -> None:
         with pytest.raises(RecipeError) as caught:
-            ScorerSpec.parse(text)
+            NamedSpec.parse(text, what="scorer", error=RecipeError)
         assert repr(text)[1:-1] in caught.value.message and caught.value.mend
 
     def test_an_option_written_twice_is_refused(self) -> None:
         with pytest.raises(RecipeError):
-            ScorerSpec.parse("generative(votes=2, votes=3)")
+            NamedSpec.parse("generative(votes=2, votes=3)", what="scorer", error=RecipeError)
 
     @given(st.text(max_size=40))
     def test_any_text_is_a_scorer_or_a_recipe_error(self, text: str) -> None:
         try:
-            assert ScorerSpec.parse(text).name
+            assert NamedSpec.parse(text, what="scorer", error=RecipeError).name
         except RecipeError:
             pass
 
     @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20))
     def test_a_quoted_text_comes_back(self, value: str) -> None:
         written = value.replace("\\", "\\\\").replace('"', '\\"')
-        assert ScorerSpec.parse(f'signals(model="{written}", other=1)').options == {"model": value, "other": 1}
+        assert NamedSpec.parse(f'signals(model="{written}", other=1)', what="scorer").options == {
+            "model": value,
+            "other": 1,
+        }
 
 
 class TestChoose:

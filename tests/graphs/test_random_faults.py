@@ -10,11 +10,11 @@ from faulty_servers import faulty, faulty_rewards
 
 import phronesis
 from phronesis.agents.client import limiter
-from phronesis.agents.scorers.spec import ScorerSpec
 from phronesis.agents.scorers.table import SHIPPED as SCORERS
 from phronesis.core.events import Event
 from phronesis.core.http import close_pools
 from phronesis.core.journal import FILE_NAME, read_events
+from phronesis.core.named import NamedSpec
 from phronesis.core.result import Result
 from phronesis.core.settings import load_settings
 from phronesis.graphs.registry import SHIPPED as STRATEGIES
@@ -113,7 +113,9 @@ def test_every_strategy_and_scorer_has_an_entry() -> None:
     assert sorted(OVERRIDES) == sorted(STRATEGIES), "a new strategy needs an entry in OVERRIDES"
     entries = [entry for found in OVERRIDES.values() for entry in found]
     named = [str(entry[key]) for entry in entries for key in ("knobs.scorer", "knobs.outcome") if key in entry]
-    assert {ScorerSpec.parse(text).name for text in named} == set(SCORERS), "a new scorer needs an entry in OVERRIDES"
+    assert {NamedSpec.parse(text, what="scorer").name for text in named} == set(SCORERS), (
+        "a new scorer needs an entry in OVERRIDES"
+    )
 
 
 @pytest.fixture(autouse=True)

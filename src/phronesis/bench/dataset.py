@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -22,6 +25,45 @@ class Example:
 
     task: Task
     gold: str
+    """The right answer, or one of them, as a person reads it."""
+    grader: str = ""
+    """Who says whether an answer is right, ``name`` or ``name(option=value)``; empty = comparison by the answer format."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else the grader reads: tests, a target, aliases. Never shown to a strategy."""
+    group: str = ""
+    """What figures are also given by: a level, a kind of question."""
+    cluster: str = ""
+    """Examples made of one template or paragraph are no independent draws; intervals draw whole clusters. Empty = alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Examples under a name."""
+
+    name: str
+    examples: tuple[Example, ...]
+    folder: Path | None = None
+    """Where files that examples speak of lie: databases, a corpus."""
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything that decides a figure: tasks in their order, gold answers, graders and their facts."""
+        sums = hashlib.blake2b(digest_size=12)
+        for item in self.examples:
+            known = (item.task.model_dump(mode="json"), item.gold, item.grader, dict(item.facts), item.cluster)
+            sums.update(orjson.dumps(known, option=orjson.OPT_SORT_KEYS, default=str) + b"\n")
+        return sums.hexdigest()
+
+
+def check_ids(examples: Sequence[Example], where: str) -> None:
+    """Raises ConfigurationError for an id that stands twice, and when there is no example at all."""
+    if not examples:
+        raise ConfigurationError(f"{where} holds no example", mend="give a data set with at least one question")
+    seen: set[str] = set()
+    for item in examples:
+        if item.task.id in seen:
+            raise ConfigurationError(f"{where}: two examples have the id {item.task.id!r}", mend="give each its own id")
+        seen.add(item.task.id)
 
 
 def canonical_gold(example: Example) -> str:
@@ -68,9 +110,16 @@ def read_examples(path: Path, *, format: AnswerFormat | None = None, limit: int 
 def _example(line: bytes, number: int, where: str, format: AnswerFormat | None) -> Example:
     try:
         row = orjson.loads(line)
-        task = task_of_row(row, number)
     except orjson.JSONDecodeError as error:
         raise ConfigurationError(f"{where} is not JSON: {error}", mend="one JSON object a line") from None
+    return example_of_row(row, number, where, format)
+
+
+def example_of_row(row: Any, number: int, where: str, format: AnswerFormat | None = None) -> Example:
+    """The example of one row: a task as ``run --dataset`` reads it, its gold answer, and perhaps ``grader`` and ``group``;
+    the whole row is what its grader may read. Raises ConfigurationError that names ``where``."""
+    try:
+        task = task_of_row(row, number)
     except ValidationError as error:
         first = error.errors()[0]
         named = ".".join(str(part) for part in first["loc"])
@@ -81,4 +130,11 @@ def _example(line: bytes, number: int, where: str, format: AnswerFormat | None) 
     gold = next((row[name] for name in _GOLD if name in row), None)
     if isinstance(gold, bool) or not isinstance(gold, (str, int, float)) or not str(gold).strip():
         raise ConfigurationError(f"{where} has no gold answer ({gold!r})", mend='add "gold"')
-    return Example(task.model_copy(update={"answer_format": task.answer_format or format}), str(gold))
+    return Example(
+        task=task.model_copy(update={"answer_format": task.answer_format or format}),
+        gold=str(gold),
+        grader=str(row.get("grader") or ""),
+        facts=row,
+        group=str(row.get("group") or ""),
+        cluster=str(row.get("cluster") or ""),
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -18,7 +16,8 @@ from phronesis.cli.progress import Progress
 from phronesis.cli.tables import show_answers, show_result
 from phronesis.cli.tally import InOrder, Tally
 from phronesis.cli.values import STANDARD_INPUT, BadLine, read_tasks
-from phronesis.core.errors import ConfigurationError, JournalUnwritable, PhronesisError
+from phronesis.core.errors import ConfigurationError, PhronesisError
+from phronesis.core.lines import append_line
 from phronesis.core.loop import run_sync
 from phronesis.core.result import Result
 from phronesis.core.task import Task
@@ -28,7 +27,6 @@ from phronesis.graphs.run import Run
 
 Take = Callable[[Result], None]
 """What is done with each Result."""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_question(recipe: Recipe, task: Task, *, json: bool, texts: bool = True, stream: bool = True) -> int:
@@ -90,43 +88,7 @@ async def collect(run: Run, tasks: Sequence[Task], take: Take, *, out: Path | No
         ordered.put(result)
         if out is None or (result.task_id, "", "ok") in known or (result.task_id, run.id, result.status) in known:
             continue
-        await asyncio.to_thread(append_line, out, result.model_dump_json())
-
-
-def append_line(path: Path, line: str) -> None:
-    """Adds a line that survives a kill; cuts off a torn last line first.
-
-    Raises JournalUnwritable when the disk is full, and then leaves whole lines; ConfigurationError when the file cannot be
-    written at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            size = os.lseek(handle, 0, os.SEEK_END)
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                size = path.read_bytes().rfind(b"\n") + 1
-                os.ftruncate(handle, size)
-                os.lseek(handle, size, os.SEEK_SET)
-            _write_whole(handle, line.encode() + b"\n", size)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise JournalUnwritable(
-                f"the disk is full: {str(path)!r}", mend="free some space, then resume the run"
-            ) from None
-        raise ConfigurationError(f"cannot write {str(path)!r}: {error.strerror}", mend="choose another --out") from None
-
-
-def _write_whole(handle: int, line: bytes, size: int) -> None:
-    """Writes the line behind the first ``size`` bytes, or nothing. Raises OSError."""
-    try:
-        if os.write(handle, line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(handle)
-    except OSError:
-        os.ftruncate(handle, size)
-        raise
+        await asyncio.to_thread(append_line, out, result.model_dump_json().encode())
 
 
 def written_lines(path: Path) -> set[tuple[str, str, str]]:

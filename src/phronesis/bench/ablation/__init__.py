@@ -1,0 +1,1 @@
+"""Memory ablations: arms over a stream, placebos, alarms."""

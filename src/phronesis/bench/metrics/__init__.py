@@ -1,0 +1,1 @@
+"""Metrics as pure functions over counts, tokens and times; no file is read here."""

@@ -1,0 +1,1 @@
+"""Reports: what a bench found, as tables, plots and one page."""

@@ -1,0 +1,1 @@
+"""The runner: a plan of cells, a folder that outlives a kill, executors, grading."""

@@ -1,0 +1,137 @@
+"""A bench's folder: the plan, its runs, its graded items. It is all that a resume, a comparison or a report reads.
+
+``bench.json`` the plan and what the data were; ``runs.jsonl`` which run holds which tasks of which cell; ``items.jsonl`` a
+line per graded task, the last one of a task counts; ``runs/`` the journals; ``lock`` held by the process that works on it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from phronesis import __version__
+from phronesis.bench.dataset import DataSet
+from phronesis.bench.running.item import Item
+from phronesis.bench.running.plan import SCHEMA, BenchPlan, Cell, differences, merged
+from phronesis.core.errors import ConfigurationError, RunLocked
+from phronesis.core.lines import append_line, whole_lines, write_json
+
+_PLAN, _RUNS, _ITEMS, _LOCK = "bench.json", "runs.jsonl", "items.jsonl", "lock"
+
+
+class BenchFolder:
+    """An open folder. As a context manager it is locked: two benches never write into one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._handle = -1
+
+    @property
+    def runs(self) -> Path:
+        """Where its run folders lie."""
+        return self.path / "runs"
+
+    def __enter__(self) -> BenchFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write the bench folder {str(self.path)!r}: {error.strerror}", mend="choose another --out"
+            ) from None
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._handle)
+            raise RunLocked(
+                f"another bench works in {str(self.path)!r}", mend="wait for it, stop it, or choose another --out"
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._handle)
+
+    def begin(self, plan: BenchPlan, sets: Mapping[str, DataSet]) -> BenchPlan:
+        """Takes a plan on and returns what holds now: the plan, or with an earlier one that it adds to, both.
+
+        Raises ConfigurationError, and changes nothing, when an arm, a set or a set's data are not what they were."""
+        known = {name: {"digest": found.digest, "examples": len(found.examples)} for name, found in sets.items()}
+        if (self.path / _PLAN).is_file():
+            stored, before = self.plan(), self._data()["data"]
+            changed = differences(stored, plan)
+            changed += [
+                f"set {name}: its data are not what they were ({before[name]['examples']} examples, "
+                f"{before[name]['digest']}; now {found['examples']}, {found['digest']})"
+                for name, found in known.items()
+                if name in before and before[name] != found
+            ]
+            if changed:
+                raise ConfigurationError(
+                    f"{str(self.path)!r} holds another bench: {'; '.join(changed[:4])}",
+                    mend="choose another --out, or give what it was begun with",
+                )
+            plan, known = merged(stored, plan), {**before, **known}
+        elif any((self.path / name).exists() for name in (_ITEMS, _RUNS)):
+            raise ConfigurationError(f"{str(self.path)!r} has results and no {_PLAN}", mend="choose another --out")
+        versions = {"phronesis": __version__, "python": platform.python_version()}
+        data = {"plan": plan.model_dump(mode="json", by_alias=True), "data": known, "versions": versions}
+        write_json(self.path / _PLAN, {"schema": SCHEMA, **data})
+        return plan
+
+    def _data(self) -> dict[str, Any]:
+        path = self.path / _PLAN
+        try:
+            data: dict[str, Any] = orjson.loads(path.read_bytes())
+        except OSError:
+            raise ConfigurationError(
+                f"{str(self.path)!r} is no bench folder", mend="give the --out of a bench"
+            ) from None
+        except orjson.JSONDecodeError as error:
+            raise ConfigurationError(f"{str(path)!r} is not JSON: {error}", mend="restore the file") from None
+        if data.get("schema") != SCHEMA:
+            raise ConfigurationError(
+                f"{str(path)!r} has schema {data.get('schema')!r}; this version reads {SCHEMA!r}",
+                mend="use the phronesis version that wrote it",
+            )
+        return data
+
+    def plan(self) -> BenchPlan:
+        """The stored plan. Raises ConfigurationError for a folder that is no bench's."""
+        return BenchPlan.model_validate(self._data()["plan"])
+
+    def note_run(self, cell: Cell, run_id: str, tasks: Iterable[str]) -> None:
+        """Remembers which run the tasks of a cell are in."""
+        append_line(self.path / _RUNS, orjson.dumps({"cell": cell.key, "run": run_id, "tasks": list(tasks)}))
+
+    def runs_of(self, cell: Cell) -> dict[str, tuple[str, ...]]:
+        """Run id -> its tasks, of one cell, in the order they were begun."""
+        found = (orjson.loads(line) for line in whole_lines(self.path / _RUNS))
+        return {item["run"]: tuple(item["tasks"]) for item in found if item["cell"] == cell.key}
+
+    def add(self, item: Item) -> None:
+        """Writes an item; it survives a kill. What a power cut loses is graded again from the journal."""
+        append_line(self.path / _ITEMS, item.model_dump_json(exclude_defaults=True).encode(), sync=False)
+
+    def items(self) -> Iterator[Item]:
+        """Every item, the last one of each task in each cell, in the order of their first lines."""
+        found: dict[tuple[str, str, int, str], Item] = {}
+        for number, line in enumerate(whole_lines(self.path / _ITEMS), start=1):
+            try:
+                item = Item.model_validate_json(line)
+            except ValidationError as error:
+                raise ConfigurationError(
+                    f"{self.path / _ITEMS}:{number} is no item: {error.errors()[0]['msg']}",
+                    mend="the file was changed by hand; delete the line, and the bench grades it again",
+                ) from None
+            found[item.arm, item.set, item.repeat, item.task] = item
+        yield from found.values()

@@ -1,0 +1,156 @@
+"""What a bench found, an arm on a set at a time: accuracy with its interval, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phronesis.bench.ranking import Interval, bootstrap
+from phronesis.bench.running.item import Item
+from phronesis.bench.running.plan import BenchPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSummary:
+    """One arm on one set, its repeats pooled by question."""
+
+    arm: str
+    set: str
+    questions: int
+    repeats: int
+    """The most that a question has."""
+    accuracy: Interval
+    """Mean over questions of the share of graded repeats that are right; failed tasks are wrong, ungraded ones left out."""
+    score: float
+    """The same of the graders' scores in [0, 1]."""
+    failed: int
+    ungraded: int
+    unparsable: int
+    """Graded tasks whose answer could not be read."""
+    calls: float
+    """Per task, like everything below."""
+    paid_calls: float
+    """Calls that no bank served."""
+    tokens: float
+    """B_total: generated tokens."""
+    sequential_tokens: float
+    """B_seq: those along the critical path."""
+    prompt_tokens: float
+    seconds: float
+    by_role: dict[str, float]
+    """Generated tokens by role."""
+
+    def cells(self) -> list[str]:
+        """A row of the table for people."""
+        notes = [f"{count} {name}" for name, count in (("failed", self.failed), ("ungraded", self.ungraded)) if count]
+        if self.paid_calls < self.calls:
+            notes.append(f"{self.calls - self.paid_calls:.1f} calls from a bank")
+        return [
+            self.set,
+            self.arm,
+            f"{self.questions}" + (f" x {self.repeats}" if self.repeats > 1 else ""),
+            percent(self.accuracy),
+            f"{self.unparsable}",
+            f"{self.calls:.1f}",
+            f"{self.tokens:.0f}",
+            f"{self.sequential_tokens:.0f}",
+            f"{self.seconds:.1f}",
+            ", ".join(notes),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; an interval is [value, low, high]."""
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        data["accuracy"] = [_plain(value) for value in (self.accuracy.value, self.accuracy.low, self.accuracy.high)]
+        return {name: _plain(value) for name, value in data.items()}
+
+
+def summarise(plan: BenchPlan, items: Sequence[Item]) -> list[CellSummary]:
+    """A row per set and arm that has items, in the plan's order."""
+    found = []
+    for name in (item.title for item in plan.sets):
+        for arm in plan.arms:
+            mine = [item for item in items if item.set == name and item.arm == arm.name]
+            if mine:
+                found.append(summary(mine))
+    return found
+
+
+def summary(items: Sequence[Item]) -> CellSummary:
+    """The summary of the items of one arm on one set; at least one."""
+    graded = [item for item in items if item.graded]
+    count = len(items)
+    roles = sorted({call.role for item in items for call in item.calls})
+    spent = {
+        role: sum(call.completion_tokens for item in items for call in item.calls if call.role == role)
+        for role in roles
+    }
+    tasks = [item.task for item in items]
+    return CellSummary(
+        arm=items[0].arm,
+        set=items[0].set,
+        questions=len(set(tasks)),
+        repeats=max(len({item.repeat for item in items if item.task == task}) for task in set(tasks)),
+        accuracy=accuracy(graded),
+        score=math.fsum(item.score for item in graded) / len(graded) if graded else math.nan,
+        failed=sum(item.status == "failed" for item in items),
+        ungraded=count - len(graded),
+        unparsable=sum(not item.parsed for item in graded if item.status == "ok"),
+        calls=sum(item.model_calls for item in items) / count,
+        paid_calls=sum(item.paid_calls for item in items) / count,
+        tokens=sum(item.total_tokens for item in items) / count,
+        sequential_tokens=sum(item.sequential_tokens for item in items) / count,
+        prompt_tokens=sum(item.prompt_tokens for item in items) / count,
+        seconds=math.fsum(item.seconds for item in items) / count,
+        by_role={role: tokens / count for role, tokens in spent.items()},
+    )
+
+
+def question_scores(items: Sequence[Item]) -> dict[str, float]:
+    """Question -> share of its graded repeats that are right, in the order of the items."""
+    found: dict[str, list[bool]] = {}
+    for item in items:
+        if item.graded:
+            found.setdefault(item.task, []).append(item.correct)
+    return {task: sum(right) / len(right) for task, right in found.items()}
+
+
+def clusters(items: Sequence[Item]) -> list[list[str]]:
+    """The questions, those of one cluster together, in the order of the items: what an interval draws with replacement."""
+    found: dict[str, list[str]] = {}
+    for item in items:
+        tasks = found.setdefault(f"cluster {item.cluster}" if item.cluster else f"task {item.task}", [])
+        if item.task not in tasks:
+            tasks.append(item.task)
+    return list(found.values())
+
+
+def accuracy(items: Sequence[Item], *, seed: int = 0) -> Interval:
+    """Mean accuracy over questions with its 95 % bootstrap interval over clusters of questions."""
+    known = question_scores(items)
+    groups = [[known[task] for task in tasks if task in known] for tasks in clusters(items)]
+
+    def mean(parts: Sequence[Sequence[float]]) -> float:
+        flat = [value for part in parts for value in part]
+        return math.fsum(flat) / len(flat) if flat else math.nan
+
+    return bootstrap(groups, mean, seed=seed)
+
+
+def percent(interval: Interval, *, sign: bool = False) -> str:
+    """``62.5 [50.0, 73.4]``; a dash where there is nothing."""
+    if math.isnan(interval.value):
+        return "-"
+    form = "+.1f" if sign else ".1f"
+    value, low, high = (100 * figure for figure in (interval.value, interval.low, interval.high))
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 4)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

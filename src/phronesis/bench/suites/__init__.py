@@ -1,0 +1,1 @@
+"""Suites: bench files that come with the package."""
