@@ -63,8 +63,8 @@ class Runner:
         missing = [item for item in self._sets[cell.set].examples if self._open(done.get(item.task.id))]
         if not missing:
             return
-        failed = {name for name, item in done.items() if item.status == "failed"}
-        jobs = self._jobs(cell, missing, failed)
+        solved = {name for name, item in done.items() if item.status == "ungraded"}
+        jobs = self._jobs(cell, missing, solved)
         queue, room = asyncio.Queue[Update | BaseException | None](maxsize=256), asyncio.Semaphore(os.cpu_count() or 1)
         by_id = {item.task.id: item for item in missing}
         workers = [asyncio.create_task(self._follow(job, queue)) for job in jobs]
@@ -100,8 +100,9 @@ class Runner:
             return True
         return item.status == "failed" and (self._retry_failed or _by_surroundings(item))
 
-    def _jobs(self, cell: Cell, missing: Sequence[Example], failed: set[str]) -> list[Job]:
-        """A job for each earlier run that holds some of the tasks, and new ones for the rest."""
+    def _jobs(self, cell: Cell, missing: Sequence[Example], solved: set[str]) -> list[Job]:
+        """A job for each earlier run that holds some of the tasks, and new ones for the rest. Those that are not ``solved``
+        begin again if they failed there."""
         arm = next(arm for arm in self._plan.arms if arm.name == cell.arm)
         recipe = {**arm.recipe, "seed": _seed(int(arm.recipe.get("seed", 0)), cell.repeat), "calibration": "frozen"}
         wanted, jobs = {item.task.id: item.task for item in missing}, list[Job]()
@@ -109,7 +110,7 @@ class Runner:
         for run_id, tasks in self._folder.runs_of(cell).items():
             mine = tuple(wanted.pop(name) for name in tasks if name in wanted)
             if mine:
-                again = tuple(task.id for task in mine if task.id in failed)
+                again = tuple(task.id for task in mine if task.id not in solved)
                 jobs.append(Job(cell=cell.key, recipe=recipe, tasks=mine, run_id=run_id, retry=again))
         rest = list(wanted.values())
         sequential = arm.recipe.get("memory", {}).get("mode") == "write"
