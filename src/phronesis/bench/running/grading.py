@@ -19,7 +19,6 @@ _SHOWN = 3
 
 async def grade_item(cell: Cell, example: Example, result: Result, calls: tuple[CallCost, ...], grader: Grader) -> Item:
     """The item of a Result. A grader that fails or takes too long makes it ``ungraded``."""
-    served = bool(calls) and all(call.served for call in calls)
     memory = result.memory
     item = Item(
         arm=cell.arm,
@@ -33,7 +32,7 @@ async def grade_item(cell: Cell, example: Example, result: Result, calls: tuple[
         cluster=example.cluster,
         stop=result.stop_reason,
         depth=result.depth,
-        seconds=served_seconds(calls) if served else result.usage.seconds,
+        seconds=round(result.usage.seconds + served_seconds(calls), 4),
         calls=calls,
         recalled=tuple(hit.id for hit in memory.recalled if hit.rendered) if memory else (),
         written=tuple(made.id for made in memory.written if made.id and made.outcome in _WRITES) if memory else (),
@@ -46,7 +45,7 @@ async def grade_item(cell: Cell, example: Example, result: Result, calls: tuple[
     try:
         async with asyncio.timeout(SECONDS):
             graded = await _grades(example, result, grader)
-    except (TimeoutError, PhronesisError, Exception) as error:
+    except Exception as error:
         return item.model_copy(update={"status": "ungraded", "failures": (_failure(error), *item.failures)[:_SHOWN]})
     grade, attempts = graded
     return item.model_copy(

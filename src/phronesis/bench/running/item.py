@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -80,7 +81,7 @@ class Item(_Value):
     stop: str = ""
     depth: int = 0
     seconds: float = 0.0
-    """Active seconds of the task. Of a task that a bank served, the longest recorded latency of each level, added up."""
+    """Active seconds of the task, and for each level that a bank served the longest recorded latency."""
     calls: tuple[CallCost, ...] = ()
     attempts: tuple[AttemptGrade, ...] = ()
     recalled: tuple[str, ...] = ()
@@ -149,8 +150,10 @@ def _cost(event: Event) -> CallCost:
 
 
 def served_seconds(calls: Sequence[CallCost]) -> float:
-    """The longest latency of each level, added up."""
+    """The longest recorded latency of each level that a bank served whole, added up: time that nobody waited this time."""
+    paid = {call.level for call in calls if not call.served}
     longest: dict[int, float] = {}
     for call in calls:
-        longest[call.level] = max(longest.get(call.level, 0.0), call.seconds)
-    return round(sum(longest.values()), 4)
+        if call.level not in paid:
+            longest[call.level] = max(longest.get(call.level, 0.0), call.seconds)
+    return math.fsum(longest.values())
