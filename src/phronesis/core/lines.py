@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -62,15 +63,17 @@ def whole_lines(path: Path) -> Iterator[bytes]:
 def write_json(path: Path, value: object) -> None:
     """Writes a JSON file whole or not at all: a new file takes the old one's place. Raises as ``append_line`` does."""
     new = path.with_name(f".{path.name}.new")
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with new.open("wb") as file:
-            file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink()
         if error.errno in FULL:
             raise JournalUnwritable(f"the disk is full: {str(path)!r}", mend="free some space") from None
         raise ConfigurationError(
