@@ -63,6 +63,7 @@ bench: $(VENV)/dev  ## Measure docs/performance.md again, beside our peers (abou
 	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/imports.py --save
 	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/overhead.py --save
 	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/memory.py --save
+	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/runner.py --save
 	env -u PYTHONSAFEPATH $(BIN)/python benchmarks/tables.py
 
 soak: $(VENV)/dev  ## The long checks: many kills, many seeds

@@ -14,6 +14,7 @@ ANSWER_INSTRUCTIONS: dict[AnswerFormat, str] = {
     "number": "End with the final number, without a unit, in \\boxed{}.",
     "choice": "End with the letter of the right choice in \\boxed{}.",
     "text": "End with the final answer, as short as possible, in \\boxed{}.",
+    "latex": "End with the final answer in LaTeX, as simple as possible, in \\boxed{}.",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Sequence[Row]]
-"""``overhead``, ``imports`` and ``memory``: the rows of each run."""
+"""``overhead``, ``imports``, ``memory`` and ``runner``: the rows of each run."""
 Found = tuple[float, str] | None
 """A figure and whose it is."""
 CLIENT = "phronesis client"
@@ -19,7 +19,7 @@ EXACT, INDEX, COLLECTION = "phronesis, exact search", "phronesis, Chroma index",
 
 @dataclass(frozen=True)
 class Bar:
-    """An upper bound."""
+    """An upper bound, or with ``least`` a lower one."""
 
     figure: str
     limit: float
@@ -27,11 +27,14 @@ class Bar:
     ours: Callable[[Results], Found]
     peer: Callable[[Results], Found] = lambda results: None
     """The best comparable peer's figure in the same run."""
+    least: bool = False
 
     def met(self, results: Results) -> bool | None:
         """None = the run did not measure it."""
         found = self.ours(results)
-        return None if found is None else found[0] <= self.limit
+        if found is None:
+            return None
+        return found[0] >= self.limit if self.least else found[0] <= self.limit
 
 
 def _rows(results: Results, figure: str, reply: str, in_flight: int) -> list[Row]:
@@ -79,6 +82,19 @@ def _memory(value: Callable[[Row], float], subject: str) -> dict[str, Any]:
     return {"ours": of(subject), "peer": of(COLLECTION)}
 
 
+def _problems(figure: str) -> dict[str, Any]:
+    """Problems per second of the first of our subjects at a figure, and the peer's."""
+
+    def of(peer: bool) -> Callable[[Results], Found]:
+        def find(results: Results) -> Found:
+            rows = [row for row in results.get("runner", ()) if row["figure"] == figure and bool(row["peer"]) == peer]
+            return (float(rows[0]["per_second"]["median"]), rows[0]["subject"]) if rows else None
+
+        return find
+
+    return {"ours": of(False), "peer": of(True), "least": True}
+
+
 def _cpu(row: Row) -> float:
     return float(row["cpu_ms"]["median"])
 
@@ -119,6 +135,8 @@ BARS = (
     Bar("memory search at 100,000, Chroma index", 10.0, "ms p50", **_memory(_p50("search_ms"), INDEX)),
     Bar("memory search at 100,000, Chroma index: missed of the 10 nearest", 1.0, "%", **_memory(_missed, INDEX)),
     Bar("memory add at 100,000, safe against power loss", 10.0, "ms p50", **_memory(_p50("add_ms"), INDEX)),
+    Bar("bench runner, one call a problem, 64 in work", 100.0, "problems/s", **_problems("direct")),
+    Bar("bench runner, votes of four", 100.0, "problems/s", **_problems("votes")),
     Bar("import phronesis", 0.1, "s", ours=_target("import phronesis")),
     Bar("phronesis --help", 0.3, "s", ours=_target("phronesis --help"), peer=_target("import langgraph.graph")),
 )  # fmt: skip

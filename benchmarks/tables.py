@@ -33,7 +33,7 @@ _WALLS = {
 def load() -> dict[str, Run]:
     """The saved runs by name; one that was never saved is empty."""
     found: dict[str, Run] = {}
-    for name in ("overhead", "imports", "memory"):
+    for name in ("overhead", "imports", "memory", "runner"):
         file = ROOT / "benchmarks" / "results" / f"{name}.json"
         found[name] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"rows": [], "failures": []}
     return found
@@ -75,7 +75,7 @@ def bars(runs: Mapping[str, Run]) -> str:
         ours, peer, met = bar.ours(results), bar.peer(results), bar.met(results)
         said = {True: "met", False: "**not met**", None: "not measured"}[met]
         beside = "-" if peer is None else f"{number(peer[0])} ({peer[1]})"
-        limit = f"{bar.limit:g} {bar.unit}"
+        limit = f"{'at least ' if bar.least else ''}{bar.limit:g} {bar.unit}"
         rows.append([bar.figure, limit, "-" if ours is None else number(ours[0]), said, beside])
     return table(["figure", "bar", "measured", "", "best peer in the same run"], rows)
 
@@ -171,6 +171,34 @@ def _memory_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def runner(runs: Mapping[str, Run]) -> str:
+    """Problems per second and peak memory of the bench's runner, and when and where that was measured."""
+    run = runs["runner"]
+    if not run["rows"]:
+        return "Nothing was measured yet.\n"
+    versions = ", ".join(f"{name} {value}" for name, value in run["versions"].items())
+    pins = ", ".join(pin for pins in run["peers"].values() for pin in pins)
+    rough = " This was a quick run; the figures are rough." if run["quick"] else ""
+    body = []
+    for row in run["rows"]:
+        rate, each = row["per_second"], row["cpu_ms"]
+        ratio = f"{number(row['times_peer'])} x" if "times_peer" in row else "-"
+        spread = f"{number(rate['median'])} ({number(rate['low'])} - {number(rate['high'])})"
+        body.append([row["subject"], spread, ratio, number(each["median"]), str(row["peak"])])
+    heading = ["", "problems/s", "the peer's rate", "ms CPU each", "peak in flight"]
+    sizes = sorted({row["problems"] for row in run["memory"]})
+    peaks = {(row["subject"], row["problems"]): f"{row['peak_mb']:.0f}" for row in run["memory"]}
+    subjects = list(dict.fromkeys(row["subject"] for row in run["memory"]))
+    held = [[name, *(peaks.get((name, size), "-") for size in sizes)] for name in subjects]
+    return (
+        f"Measured on {run['date']}: {run['cpu']}, {run['cores']} cores shared by mock and subject, load average "
+        f"{run['load']} before and {run['load_after']} after the run; {versions}; {pins}.{rough}\n\n"
+        + table(heading, body)
+        + "\nPeak memory of a process, MB:\n\n"
+        + table(["", *(f"{size:,} problems" for size in sizes)], held)
+    )
+
+
 def failures(runs: Mapping[str, Run]) -> str:
     """What could not be measured, with the reason."""
     run = runs["overhead"]
@@ -178,6 +206,7 @@ def failures(runs: Mapping[str, Run]) -> str:
     lines += [f"- {item['subject']} ({item['setting']}): {item['reason']}" for item in run["failures"]]
     lines += [f"- {item['target']}: {item['reason']}" for item in runs["imports"]["failures"]]
     lines += [f"- {item['subject']} ({item['setting']}): {item['reason']}" for item in runs["memory"]["failures"]]
+    lines += [f"- {item['subject']} ({item['figure']}): {item['reason']}" for item in runs["runner"]["failures"]]
     return "Could not be measured:\n\n" + "\n".join(lines) + "\n" if lines else "Everything could be measured.\n"
 
 
@@ -188,6 +217,7 @@ SECTIONS = {
     "wall": wall,
     "imports": imports,
     "memory": memory,
+    "runner": runner,
     "failures": failures,
 }
 

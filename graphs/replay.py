@@ -132,8 +132,7 @@ async def start_replay(
     run.journal.listeners += [replay.hear, *([listener] if listener else [])]
     started = recording.started
     run.mounts = dict(started.get("memory_mounts", {}))
-    models = {role: name for role, name in started["models"].items() if role not in recording.without}
-    endpoints = endpoints_for(list(roles_of(recipe)), recipe.file.models, found, models)
+    endpoints = endpoints_for(list(roles_of(recipe)), recipe.file.models, found, recording.models)
     models = {role: endpoint.model for role, endpoint in endpoints.items()}
     statistics = {family: RewardStatistics(**item) for family, item in started["statistics"].items()}
     said = {

@@ -12,6 +12,9 @@ from phronesis.core.settings import Settings
 from phronesis.graphs.recipe import ModelSection, Recipe
 from phronesis.graphs.run_folder import run_folder
 
+ANY_NUMBER = 10**9
+"""Calls that a recording may lack where nothing limits them."""
+
 
 def served_by(recording: Recording, recorded: Recipe, wanted: Recipe) -> Recording:
     """The recording, set to what still holds under the wanted recipe: denials of the same budget, replies of roles that
@@ -19,6 +22,17 @@ def served_by(recording: Recording, recorded: Recipe, wanted: Recipe) -> Recordi
     recording.denials = recorded.file.budget == wanted.file.budget
     roles = {*recording.started["models"], *recorded.strategy.needs(recorded.knobs)}
     recording.without = frozenset(role for role in roles if _model(recorded, role) != _model(wanted, role))
+    return recording
+
+
+def lent(settings: Settings, run_id: str, wanted: Recipe) -> Recording:
+    """The recording of a run whose replies another run of its own draws first; it makes whatever calls it lacks.
+
+    The borrower's limits are its own: recorded denials do not hold. Raises what opening a recording raises."""
+    recording = Recording(run_folder(settings, run_id), calls=ANY_NUMBER)
+    recorded = Recipe.from_data(recording.started["recipe"], source=f"run {run_id}")
+    served_by(recording, recorded, wanted)
+    recording.denials, recording.lends = False, True
     return recording
 
 

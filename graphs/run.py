@@ -25,7 +25,7 @@ from phronesis.graphs.calibration import Calibration
 from phronesis.graphs.endpoints import RoleEndpoint, endpoints_for, roles_of
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import Recipe
-from phronesis.graphs.replay_source import reopened
+from phronesis.graphs.replay_source import lent, reopened
 from phronesis.graphs.run_folder import CONSOLIDATION, failed_tasks, new_run_id, run_folder
 from phronesis.graphs.scorer_files import check_files, pinned_files, scorers_of
 from phronesis.graphs.scorer_records import ScorerRecords
@@ -73,11 +73,17 @@ class Run:
         texts: bool = True,
         listener: Callable[[Event], None] | None = None,
         observer: Observer | None = None,
+        draws_from: str = "",
     ) -> Run:
-        """A new run; the endpoints answer and offer what the recipe needs, or SetupError is raised and nothing is left."""
+        """A new run; the endpoints answer and offer what the recipe needs, or SetupError is raised and nothing is left.
+
+        ``draws_from``: a recorded run that lends its replies: a call that it made for the same task, role and prompt is not
+        made again. Unlike a replay, the run has its own memory and tools. Raises ConfigurationError, RunLocked for it."""
         found = settings or load_settings()
         roles = roles_of(recipe)
-        endpoints = endpoints_for(list(roles), recipe.file.models, found, {}, observer=observer)
+        recording = lent(found, draws_from, recipe) if draws_from else None
+        pinned = {} if recording is None else recording.models
+        endpoints = endpoints_for(list(roles), recipe.file.models, found, pinned, observer=observer)
         hold_pools()
         try:
             for role, capabilities in roles.items():
@@ -85,8 +91,11 @@ class Run:
             run_id = new_run_id()
             run = cls(recipe, found, Journal(found.runs / run_id, texts=texts), run_id)
         except BaseException:
+            if recording is not None:
+                recording.close()
             await release_pools()
             raise
+        run.recording = recording
         try:
             await run._begin(endpoints, extra=extra or {}, texts=texts, listener=listener)
         except BaseException:
@@ -141,6 +150,7 @@ class Run:
             "warnings": list(self.warnings),
             "scorer_files": pinned_files(self.recipe),
             "extra": self.extra,
+            **({"draws_from": self.recording.run_id} if self.recording is not None and self.recording.lends else {}),
             **(replay or {}),
         }
         self.journal.append(Event("run_started", "", "run", data))
@@ -186,6 +196,8 @@ class Run:
             run.replayed_from = str(started.data.get("replayed_from", ""))
             if run.replayed_from and next(journal.recorded.of("", "run_finished"), None) is None:
                 run.recording = reopened(found, started.data, journal.recorded)
+            if "draws_from" in started.data:
+                run.recording = lent(found, started.data["draws_from"], recipe)
         except BaseException:
             journal.close()
             raise

@@ -108,14 +108,15 @@ class Versioned(OpenMemory):
         views = None if self._search is None else self._views
         return restore(self._ledger, self._search, version, views=views, operation=operation)
 
-    def branch(self, new_name: str, at: Reference | None = None) -> Path:
+    def branch(self, new_name: str, at: Reference | None = None, *, root: Path | None = None) -> Path:
         """Makes a new memory that equals this one at a version, or now, and is independent from then on; its folder.
+        ``root``: the memory folder it is made in; None = where this one lies.
 
         It is a whole copy in which that version was restored, so it has the same ids, all of the history, and an event
         ``branched`` after it. A kill leaves no half memory. Raises ConfigurationError for a name that is taken or not
         allowed."""
         version = self._at(None) if at is None else self.resolve(at)
-        folder = namespace_folder(self.folder.parent, new_name)
+        folder = namespace_folder(root or self.folder.parent, new_name)
         branch(self._ledger, folder, name=self.name, version=version)
         return folder
 

@@ -96,13 +96,24 @@ def test_the_memory_is_measured_beside_a_collection_of_the_same_vectors() -> Non
     assert rows["phronesis, Chroma index"]["build_s"] > 0
 
 
+def test_the_runner_is_measured_with_its_memory() -> None:
+    done = script("runner", "--quick", "--no-peers", "--only", "direct", "--memory", "64", "--json")
+    assert done.returncode == 0, done.stderr
+    saved = json.loads(done.stdout)
+    (row,), (held,) = saved["rows"], saved["memory"]
+    assert (row["calls"], row["peak"], saved["failures"]) == (64, 64, [])
+    assert 0 < row["per_second"]["low"] <= row["per_second"]["median"]
+    assert 0 < held["peak_mb_before"] <= held["peak_mb"]
+    assert script("runner", "--memory", "lots").returncode == 2
+
+
 def test_a_number_of_concepts_that_is_none_is_wrong_usage() -> None:
     for sizes in ("many", "5"):
         done = script("memory", "--sizes", sizes)
         assert done.returncode == 2 and "--sizes" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["overhead", "imports", "memory"])
+@pytest.mark.parametrize("name", ["overhead", "imports", "memory", "runner"])
 def test_a_word_that_names_nothing_is_wrong_usage(name: str) -> None:
     done = script(name, "--no-peers", "--only", "no such thing")
     assert done.returncode == 2 and "no such thing" in done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from phronesis.bench.running.bench_file import plan_of, read_bench
 from phronesis.graphs.recipe import Recipe
 from phronesis.testing import FakeServer
 
@@ -44,8 +45,11 @@ def test_python_snippets_run(where: str, code: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("where", "text"), _blocks("toml"), ids=[name for name, _ in _blocks("toml")])
-def test_recipes_in_pages_are_valid(where: str, text: str) -> None:
-    assert Recipe.parse(text, source=where).name
+def test_recipes_and_bench_files_in_pages_are_valid(where: str, text: str) -> None:
+    if 'schema = "phronesis/bench/' in text:
+        assert plan_of(read_bench(text, where)).name
+    else:
+        assert Recipe.parse(text, source=where).name
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.ports import AnswerSpace
 from phronesis.core.task import AnswerFormat
 from phronesis.tools.extraction import Extraction, last_line, last_number, marked_answer
-from phronesis.tools.numbers import NUMBER_IN_TEXT, parse_number, show_number
-
-TOLERANCE = Fraction(1, 10**6)
-"""Numbers this close, relative to the larger one, are equal."""
+from phronesis.tools.latex import LatexAnswers
+from phronesis.tools.latex_equality import need_math_verify
+from phronesis.tools.numbers import NUMBER_IN_TEXT, close_numbers, parse_number, show_number
 
 
 def _read(
@@ -60,7 +58,7 @@ class NumberAnswers:
         first, second = parse_number(left), parse_number(right)
         if first is None or second is None:
             return False
-        return abs(first - second) <= TOLERANCE * max(abs(first), abs(second))
+        return close_numbers(first, second)
 
 
 _TEXT = re.compile(r"\\text\{((?:(?!\\text\{)[^}])*)\}")
@@ -113,14 +111,17 @@ class TextAnswers:
 
 
 def answer_space(format: AnswerFormat, extraction: Extraction = "lenient") -> AnswerSpace:
-    """The space of a format. Raises ConfigurationError for an unknown one."""
+    """The space of a format. Raises ConfigurationError for an unknown one, SetupError where latex answers cannot be compared."""
     table: dict[str, AnswerSpace] = {
         "number": NumberAnswers(extraction),
         "choice": ChoiceAnswers(extraction),
         "text": TextAnswers(extraction),
+        "latex": LatexAnswers(extraction),
     }
     if format not in table:
         raise ConfigurationError(f"unknown answer format {format!r}", mend=f"choose one of {', '.join(table)}")
+    if format == "latex":
+        need_math_verify()
     return table[format]
 
 

@@ -10,6 +10,8 @@ _FRACTION = re.compile(r"\\[dt]?frac\{(-?[\d.,]+)\}\{(-?[\d.,]+)\}")
 _LONGEST = 400
 """Characters; what is longer is no number that anybody wrote."""
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+TOLERANCE = Fraction(1, 10**6)
+"""Numbers this close, relative to the larger one, are equal."""
 NUMBER_IN_TEXT = re.compile(r"(?<![\w.])[-−]?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?/\s?\d+(?![\d.]))?")
 """Where a number stands in running text; commas as thousands, one slash as a fraction."""
 
@@ -42,6 +44,11 @@ def parse_number(text: str) -> Fraction | None:
     top, bottom = values
     assert top is not None
     return top / bottom if bottom else None
+
+
+def close_numbers(left: Fraction, right: Fraction) -> bool:
+    """Whether two values are equal for a grader: within one part in a million of the larger one."""
+    return abs(left - right) <= TOLERANCE * max(abs(left), abs(right))
 
 
 def _plain(text: str) -> Fraction | None:

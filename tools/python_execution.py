@@ -31,6 +31,7 @@ from phronesis.core.site import Site
 
 _LAUNCHER = r"""
 import json, os, resource, sys
+os.environ.pop("PYTHONHASHSEED", None)
 for name, value in json.loads(sys.argv[1]).items():
     number = getattr(resource, name, None)
     if number is not None:
@@ -149,12 +150,12 @@ class PythonPrograms:
         limits = orjson.dumps(self.limits).decode()
         try:
             child = subprocess.Popen(
-                (sys.executable, "-I", "-S", "-B", "-c", _LAUNCHER, limits, str(self.output)),
+                (sys.executable, "-s", "-P", "-S", "-B", "-c", _LAUNCHER, limits, str(self.output)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd=folder,
-                env={},
+                env={"PYTHONHASHSEED": "0"},  # sets of texts then have one order in every run
                 start_new_session=True,
             )
         except OSError as error:

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import sys
 import time
 import traceback
@@ -61,13 +62,21 @@ def _ask(method: str, url: str) -> dict[str, Any]:
         return dict(json.loads(reply.read()))
 
 
+def _peak_mb() -> float:
+    """The most memory that this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
 async def _timed(job: Job, work: Work, calls: int) -> dict[str, Any]:
     await asyncio.to_thread(_ask, "POST", f"{job.host}/reset")
     gc.collect()
+    before = _peak_mb()
     cpu, wall = time.process_time(), time.perf_counter()
     await work(calls)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return {"cpu": cpu, "wall": wall, **await asyncio.to_thread(_ask, "GET", f"{job.host}/counts")}
+    taken = {"cpu": cpu, "wall": wall, "peak_mb_before": before, "peak_mb": _peak_mb()}
+    return {**taken, **await asyncio.to_thread(_ask, "GET", f"{job.host}/counts")}
 
 
 async def measured(job: Job, work: Work, *, marginal: bool) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def bench(
     grader: Grader | None = None,
     retry_failed: bool = False,
     parallel: int = 4,
+    overlap: int = 0,
 ) -> list[Item]:
     """Runs or goes on with a bench; its items."""
     found = DataSet("sums", tuple(data if data is not None else examples()))
@@ -88,6 +89,7 @@ def bench(
             {("sums", ""): grader or ByAnswer()},
             LocalExecutor(settings_for(path), parallel=parallel),
             retry_failed=retry_failed,
+            overlap=overlap,
         )
         asyncio.run(runner.run())
         return list(folder.items())
@@ -130,6 +132,19 @@ class TestRunning:
         assert len({request.body["seed"] for request in server.seen}) == 2 * MANY
         (row,) = summarise(plan(arm("one", "direct"), repeats=2), items)
         assert row.questions == MANY and row.repeats == 2
+
+    def test_the_next_cell_begins_while_the_last_tasks_of_one_are_waited_for(
+        self, server: FakeServer, tmp_path: Path
+    ) -> None:
+        server.latency = lambda request: (
+            1.5 if "What is 1 +" in request.text and request.body["temperature"] == 0 else 0.0
+        )
+        wanted = plan(arm("first", "direct"), arm("second", "direct", temperature=0.5), arm("third", bank="second"))
+        for overlap, expected in ((4, ["second", "third", "first"]), (0, ["first", "second", "third"])):
+            bench(tmp_path / f"b{overlap}", wanted, overlap=overlap)
+            written = map(json.loads, (tmp_path / f"b{overlap}" / "items.jsonl").read_text().splitlines())
+            order = [line["arm"] for line in written]
+            assert sorted(expected, key=lambda name: len(order) - order[::-1].index(name)) == expected
 
     def test_figures_are_those_of_the_items(self, server: FakeServer, tmp_path: Path) -> None:
         wanted = plan(arm("one", "direct", temperature=0.5))

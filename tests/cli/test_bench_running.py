@@ -190,7 +190,8 @@ class TestRefusals:
             (("--recipe", "direct", "--dataset", "DATA", "--grader", "anwser"), "did you mean 'answer'?"),
             (("--recipe", "direct", "--dataset", "DATA", "--executor", "lokal"), "did you mean 'local'?"),
             (("--recipe", "direct", "--recipe", "direct", "--dataset", "DATA"), "two arms are called 'direct'"),
-            (("--recipe", "direct", "--dataset", "DATA", "--where", "id=none"), "holds no example"),
+            (("--recipe", "direct", "--dataset", "DATA", "--where", "id=none"), "no row has id = none"),
+            (("--recipe", "direct", "--dataset", "DATA", "--format", "nubmer"), "--format 'nubmer'"),
             (("--recipe", "direct", "--dataset", "DATA", "--set", "knobs.n=8"), "unknown key 'knobs.n'"),
         ],
     )

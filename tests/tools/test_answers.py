@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phronesis.core.errors import ConfigurationError
+from phronesis.core.task import AnswerFormat
 from phronesis.tools.answers import ChoiceAnswers, NumberAnswers, TextAnswers, answer_space, representatives
 from phronesis.tools.extraction import last_number, marked_answer
 from phronesis.tools.numbers import parse_number, show_number
 
+FORMATS: tuple[AnswerFormat, ...] = ("number", "choice", "text", "latex")
 NUMBERS, CHOICES, TEXTS = NumberAnswers(), ChoiceAnswers(), TextAnswers()
 fractions_ = st.fractions(max_denominator=10**6).filter(lambda value: abs(value) < 10**15)
 decimals_ = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=4)
@@ -300,6 +302,6 @@ class TestRepresentatives:
 
 
 def test_spaces_by_name() -> None:
-    assert [answer_space(name).format for name in ("number", "choice", "text")] == ["number", "choice", "text"]
-    with pytest.raises(ConfigurationError, match="'latex'"):
-        answer_space("latex")  # type: ignore[arg-type]
+    assert [answer_space(name).format for name in FORMATS] == list(FORMATS)
+    with pytest.raises(ConfigurationError, match="'roman'"):
+        answer_space("roman")  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from phronesis.core.errors import ConfigurationError
 from phronesis.core.task import AnswerFormat, Task, task_of_row
 from phronesis.tools.answers import answer_space
 
-_GOLD = ("gold", "answer", "target")
+_GOLD = ("gold", "answer", "target", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,15 @@ class DataSet:
         sums = hashlib.blake2b(digest_size=12)
         for item in self.examples:
             known = (item.task.model_dump(mode="json"), item.gold, item.grader, dict(item.facts), item.cluster)
-            sums.update(orjson.dumps(known, option=orjson.OPT_SORT_KEYS, default=str) + b"\n")
+            sums.update(_canonical(known) + b"\n")
         return sums.hexdigest()
+
+
+def _canonical(known: Any) -> bytes:
+    try:
+        return orjson.dumps(known, option=orjson.OPT_SORT_KEYS, default=str)
+    except orjson.JSONEncodeError:  # whole numbers past 64 bits
+        return json.dumps(known, sort_keys=True, default=str).encode()
 
 
 def check_ids(examples: Sequence[Example], where: str) -> None:
@@ -80,7 +88,7 @@ def canonical_gold(example: Example) -> str:
 
 def read_examples(path: Path, *, format: AnswerFormat | None = None, limit: int | None = None) -> list[Example]:
     """The examples of a JSONL file, in order: tasks as ``run --dataset`` reads them, each with a gold answer (``gold``, else
-    ``answer`` or ``target``). ``format``: of lines that do not name their own.
+    ``answer``, ``target`` or ``label``). ``format``: of lines that do not name their own.
 
     Raises ConfigurationError naming the line: not JSON, a field missing, an id twice; or when there is none at all."""
     try:

@@ -7,13 +7,40 @@ from typing import Annotated
 
 import typer
 
+from phronesis.cli import (
+    bench_audit,
+    bench_comparing,
+    bench_inspect,
+    bench_memory,
+    bench_report,
+    bench_sets,
+    bench_show,
+    bench_suite,
+    bench_sweep,
+    bench_worker,
+)
+from phronesis.cli.bench_options import (
+    BankCalls,
+    BankName,
+    Columns,
+    Datasets,
+    DryRun,
+    Executing,
+    Format,
+    GraderName,
+    Json,
+    Limit,
+    Limits,
+    Out,
+    Parallel,
+    Repeats,
+    RetryFailed,
+    Sample,
+    Seed,
+    Where,
+)
+
 app = typer.Typer(help="Bench: run recipes over data sets, compare them, report.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Out = Annotated[Path, typer.Option(help="Folder of the bench; one that exists is gone on with.")]
-Parallel = Annotated[int, typer.Option(help="Tasks in work at a time.", min=1)]
-Executing = Annotated[str, typer.Option(help="Who runs the tasks: local, processes(n=4), or an installed executor.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Let every failed task begin again.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it may cost.")]
 
 
 @app.command()
@@ -23,24 +50,19 @@ def run(
     recipe: Annotated[
         list[str] | None, typer.Option(help="A recipe's name or path, or NAME=RECIPE; repeatable: each is an arm.")
     ] = None,
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option(help="A known set, a file or folder, or a generator: countdown(numbers=4, n=50); repeatable."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="The first so many questions of each set.", min=1)] = None,
-    sample: Annotated[int | None, typer.Option(help="So many questions of each set, drawn at random.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
-    where: Annotated[list[str] | None, typer.Option(help="Rows whose field has a value: FIELD=A,B.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Which column holds what: question=prompt.")] = None,
-    format: Annotated[str | None, typer.Option(help="Answer format of rows that do not name their own.")] = None,
-    grader: Annotated[str, typer.Option(help="Grader of every row, instead of the set's own.")] = "",
+    dataset: Datasets = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = 0,
+    where: Where = None,
+    column: Columns = None,
+    format: Format = None,
+    grader: GraderName = "",
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key of every recipe, KEY=VALUE.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Limits of one task: calls=8,seconds=60.")] = None,
-    repeats: Annotated[
-        int | None, typer.Option(help="Times that everything is run, each with its own seed.", min=1)
-    ] = None,
-    bank: Annotated[str, typer.Option(help="A run, or an arm, whose recorded replies are used first.")] = "",
-    calls: Annotated[int | None, typer.Option(help="Calls that the bank may lack; default: any number.", min=0)] = None,
+    budget: Limits = None,
+    repeats: Repeats = None,
+    bank: BankName = "",
+    calls: BankCalls = None,
     parallel: Parallel = 8,
     executor: Executing = "local",
     retry_failed: RetryFailed = False,
@@ -55,7 +77,7 @@ def run(
       phronesis bench run --recipe sc4=self_consistency --set knobs.k=4 --dataset mine.csv --column gold=label --out mine
       phronesis bench run plan.toml --out results
     """
-    from phronesis.cli.bench_running import BenchOrder, run_bench
+    from phronesis.cli.bench_running import BenchOrder, Handling, run_bench
 
     order = BenchOrder(
         out=out,
@@ -75,5 +97,17 @@ def run(
         bank=bank,
         calls=calls,
     )
-    code = run_bench(order, parallel=parallel, executor=executor, retry_failed=retry_failed, dry_run=dry_run, json=json)
-    raise typer.Exit(code)
+    handling = Handling(parallel=parallel, executor=executor, retry_failed=retry_failed, dry_run=dry_run, json=json)
+    raise typer.Exit(run_bench(order, handling))
+
+
+bench_worker.register(app)
+bench_inspect.register(app)
+bench_report.register(app)
+bench_memory.register(app)
+bench_audit.register(app)
+bench_comparing.register(app)
+bench_sweep.register(app)
+bench_sets.register(app)
+bench_suite.register(app)
+bench_show.register(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _EVERY = 5.0
 """Seconds between lines where there is no terminal."""
+_RECENT = 24
+"""Items from which the time left is told: arms differ, and what a bank serves comes at once."""
 
 
 class BenchProgress:
@@ -29,12 +32,12 @@ class BenchProgress:
         self._quiet = quiet
         self._totals = {cell: len(sets[cell.set].examples) for cell in cells(plan) if cell.set in sets}
         self._done: dict[Cell, dict[str, Item | None]] = {cell: {} for cell in self._totals}
-        self._before = 0
         self._tokens = 0
         for item in folder.items():
             self._note(Cell(item.arm, item.set, item.repeat), item)
-        self._before, self._tokens = self._count, 0
+        self._tokens = 0
         self._started = self._shown = time.monotonic()
+        self._times: deque[float] = deque(maxlen=_RECENT)
         self._live: Live | None = None
 
     @property
@@ -67,6 +70,7 @@ class BenchProgress:
         """Takes in an item that was written."""
         self._note(cell, item)
         now = time.monotonic()
+        self._times.append(now)
         if self._live is None and not self._quiet and now - self._shown >= _EVERY:
             self._shown = now
             print(f"{self._line(cell)}  |  {self.status()}", file=sys.stderr, flush=True)
@@ -83,8 +87,9 @@ class BenchProgress:
     def status(self) -> str:
         """How far all of it is and how long it will take."""
         total, count = sum(self._totals.values()), self._count
-        seconds = time.monotonic() - self._started
-        rate = (count - self._before) / seconds if seconds > 0 else 0.0
+        now = time.monotonic()
+        seconds, recent = now - self._started, now - self._times[0] if self._times else 0.0
+        rate = len(self._times) / recent if recent > 0 else 0.0
         left = f"  about {duration((total - count) / rate)} left" if rate > 0 and count < total else ""
         return f"{count}/{total} items  {self._tokens} tokens  {duration(seconds)}{left}"
 

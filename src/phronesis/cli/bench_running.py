@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import typer
@@ -19,17 +19,17 @@ from phronesis.bench.running.estimate import Estimate, estimate
 from phronesis.bench.running.executor import Executor
 from phronesis.bench.running.executors import make_executor
 from phronesis.bench.running.folder import BenchFolder
-from phronesis.bench.running.plan import BenchPlan
+from phronesis.bench.running.local import LocalExecutor
+from phronesis.bench.running.plan import BenchPlan, cells
 from phronesis.bench.running.runner import Runner
 from phronesis.bench.running.summary import CellSummary, summarise
 from phronesis.bench.sets.load import load_set
-from phronesis.bench.sets.request import SetRequest
+from phronesis.bench.sets.request import SetRequest, requested
 from phronesis.cli.bench_progress import BenchProgress
 from phronesis.cli.values import budget_of, settings_of
 from phronesis.core.errors import ConfigurationError, PhronesisError
 from phronesis.core.loop import run_sync
 from phronesis.core.settings import Settings, load_settings
-from phronesis.core.task import AnswerFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +54,20 @@ class BenchOrder:
     calls: int | None
 
 
-def run_bench(order: BenchOrder, *, parallel: int, executor: str, retry_failed: bool, dry_run: bool, json: bool) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """How it is to be done and said."""
+
+    parallel: int = 8
+    executor: str = "local"
+    retry_failed: bool = False
+    dry_run: bool = False
+    json: bool = False
+
+
+def run_bench(order: BenchOrder, handling: Handling) -> int:
     """Runs or goes on with a bench; the exit code."""
-    return carry_out(
-        plan_asked_for(order),
-        order.out,
-        parallel=parallel,
-        executor=executor,
-        retry_failed=retry_failed,
-        dry_run=dry_run,
-        json=json,
-    )
+    return carry_out(plan_asked_for(order), order.out, handling)
 
 
 def plan_asked_for(order: BenchOrder) -> BenchPlan:
@@ -83,23 +86,27 @@ def plan_asked_for(order: BenchOrder) -> BenchPlan:
         return plan.model_copy(update={"repeats": order.repeats or plan.repeats})
     if not order.recipes or not order.datasets:
         raise ConfigurationError("a bench needs a recipe and a data set", mend="give --recipe and --dataset, or a file")
+    arms = recipes_as_arms(order.recipes, overrides, bank=order.bank, calls=order.calls)
+    return BenchPlan(name=order.out.name, sets=sets_asked_for(order), arms=tuple(arms), repeats=order.repeats or 1)
+
+
+def sets_asked_for(order: BenchOrder) -> tuple[SetRequest, ...]:
+    """The data sets of an order's options. Raises ConfigurationError."""
     columns = {name: str(value) for name, value in settings_of(order.columns, option="--column").items()}
     where = {name: tuple(part.strip() for part in value.split(",")) for name, value in _pairs(order.where).items()}
-    sets = tuple(
-        SetRequest(
+    return tuple(
+        requested(
             spec=spec,
             limit=order.limit,
             sample=order.sample,
             seed=order.seed,
             where=where,
             columns=columns,
-            format=cast(AnswerFormat | None, order.format),
+            format=order.format,
             grader=order.grader,
         )
         for spec in order.datasets
     )
-    arms = recipes_as_arms(order.recipes, overrides, bank=order.bank, calls=order.calls)
-    return BenchPlan(name=order.out.name, sets=sets, arms=tuple(arms), repeats=order.repeats or 1)
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
@@ -112,32 +119,62 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def carry_out(
-    plan: BenchPlan, out: Path, *, parallel: int, executor: str, retry_failed: bool, dry_run: bool, json: bool
-) -> int:
+def carry_out(plan: BenchPlan, out: Path, handling: Handling) -> int:
     """Runs a plan in a folder, or says what it would cost; the exit code."""
-    settings = load_settings().model_copy(update={"runs_folder": out.absolute() / "runs"})
-    sets = {item.title: load_set(item, settings) for item in plan.sets}
-    graders = graders_for(sets, settings)
-    if dry_run:
-        _say_estimate(estimate(plan, sets), json=json)
+    found = carry_out_to(plan, out, handling)
+    if found is None:
         return 0
+    if handling.json:
+        typer.echo(orjson.dumps(data_of(found)).decode())
+    return exit_code(found)
+
+
+def carry_out_to(
+    plan: BenchPlan,
+    out: Path,
+    handling: Handling,
+    *,
+    settings: Settings | None = None,
+    sets: Mapping[str, DataSet] | None = None,
+) -> list[CellSummary] | None:
+    """Runs a plan in a folder and prints its table; the summary. Of a dry run the estimate is printed, and there is none.
+
+    ``settings`` and ``sets``: those of the folder and the plan, where they are known already. ``json`` prints no table."""
+    settings = settings or settings_for(out)
+    sets = sets or {item.title: load_set(item, settings) for item in plan.sets}
+    if handling.dry_run:
+        graders_for(sets, settings)
+        list(cells(plan))
+        say_estimate(estimate(plan, sets), json=handling.json)
+        return None
+    found = solved(plan, sets, out, handling, settings)
+    if not handling.json:
+        show(found)
+    return found
+
+
+def settings_for(out: Path, *, data: Path | None = None) -> Settings:
+    """The settings of a bench in a folder: its runs lie there. ``data``: folder of data sets, instead of the settings'."""
+    settings = load_settings().model_copy(update={"runs_folder": out.absolute() / "runs"})
+    return settings if data is None else settings.model_copy(update={"data": data.absolute()})
+
+
+def solved(
+    plan: BenchPlan, sets: Mapping[str, DataSet], out: Path, handling: Handling, settings: Settings
+) -> list[CellSummary]:
+    """Runs what a plan lacks in its folder; the summary of all that the folder holds. Every example is checked first."""
+    graders = graders_for(sets, settings)
+    hands = make_executor(handling.executor, settings, parallel=handling.parallel)
     with BenchFolder(out) as folder:
         plan = folder.begin(plan, sets)
-        progress = BenchProgress(plan, sets, folder, quiet=json)
-        hands = make_executor(executor, settings, parallel=parallel)
+        progress = BenchProgress(plan, sets, folder, quiet=handling.json)
         try:
             with progress:
-                run_sync(_work(folder, plan, sets, graders, hands, progress, retry_failed=retry_failed))
+                run_sync(_work(folder, plan, sets, graders, hands, progress, retry_failed=handling.retry_failed))
         except (KeyboardInterrupt, PhronesisError):
             print(f"\nwhat is done is in {out}; the same command goes on", file=sys.stderr)
             raise
-        found = summarise(plan, list(folder.items()))
-    if json:
-        typer.echo(orjson.dumps([item.to_json() for item in found]).decode())
-    else:
-        show(found)
-    return _exit_code(found)
+        return summarise(plan, list(folder.items()))
 
 
 async def _work(
@@ -151,7 +188,10 @@ async def _work(
     retry_failed: bool,
 ) -> None:
     try:
-        runner = Runner(folder, plan, sets, graders, hands, hear=progress.hear, retry_failed=retry_failed)
+        overlap = hands.places if isinstance(hands, LocalExecutor) else 0
+        runner = Runner(
+            folder, plan, sets, graders, hands, hear=progress.hear, retry_failed=retry_failed, overlap=overlap
+        )
         await runner.run()
     finally:
         for grader in graders.values():
@@ -170,7 +210,8 @@ def graders_for(sets: Mapping[str, DataSet], settings: Settings) -> dict[tuple[s
     return found
 
 
-def _say_estimate(rows: list[Estimate], *, json: bool) -> None:
+def say_estimate(rows: list[Estimate], *, json: bool) -> None:
+    """Prints what a bench may cost."""
     if json:
         typer.echo(orjson.dumps([row.to_json() for row in rows]).decode())
         return
@@ -182,20 +223,28 @@ def _say_estimate(rows: list[Estimate], *, json: bool) -> None:
 
 def show(found: list[CellSummary]) -> None:
     """The table for people."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("set", "arm", "n", "accuracy %", "unread", "calls", "tokens", "B_seq", "seconds", "notes"):
-        table.add_column(column, overflow="fold")
-    for item in found:
-        table.add_row(*item.cells())
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    columns = ("set", "arm", "n", "accuracy %", "unread", "calls", "tokens", "B_seq", "seconds", "notes")
+    print_table(columns, [item.cells() for item in found])
     typer.echo("Brackets: 95 % bootstrap over questions. calls, tokens, B_seq and seconds are means per question.")
 
 
-def _exit_code(found: list[CellSummary]) -> int:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table; 160 columns wide where there is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def exit_code(found: list[CellSummary]) -> int:
+    """1 when something failed or could not be graded."""
     return 1 if any(item.failed or item.ungraded for item in found) else 0
 
 

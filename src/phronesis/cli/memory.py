@@ -13,6 +13,7 @@ from phronesis.cli import (
     memory_consolidation,
     memory_explain,
     memory_keeping,
+    memory_quarantine,
     memory_versions,
 )
 
@@ -155,3 +156,4 @@ memory_archives.register(app)
 memory_consolidation.register(app)
 memory_changes.register(app)
 memory_keeping.register(app)
+memory_quarantine.register(app)

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Scorers: list, test, fit.", no_args_is_help=True)
+from phronesis.cli import scorer_nulls
+
+app = typer.Typer(help="Scorers: list, test, fit, null.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Dataset = Annotated[Path, typer.Option("--dataset", help="JSONL file with question, gold (or answer) and id a line.")]
 
@@ -119,3 +121,6 @@ def fit(
     raise typer.Exit(
         run_fit(dataset, scores, out, per=per, use=tuple(use or ()), features=features, ridge=ridge, json=json)
     )
+
+
+scorer_nulls.register(app)

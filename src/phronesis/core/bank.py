@@ -64,9 +64,18 @@ def bank_hash(request: Any) -> str:
 class Bank:
     """The recording of one task."""
 
-    def __init__(self, events: Iterable[Event], *, denials: bool = True, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        events: Iterable[Event],
+        *,
+        denials: bool = True,
+        without: frozenset[str] = frozenset(),
+        lends: bool = False,
+    ) -> None:
         """``denials``: whether recorded denials by a limit still hold. ``without``: roles that are not served, because
-        another model now has them."""
+        another model now has them. ``lends``: only replies are handed out, to a run that is no replay: what a memory or a
+        tool gave is asked for anew."""
+        self.lends = lends
         self._by_key: dict[str, Event] = {}
         self._by_request: dict[tuple[str, str, str], Event] = {}
         self._samples: dict[tuple[str, str], list[Sample]] = {}
@@ -74,7 +83,7 @@ class Bank:
         self._taken: set[tuple[str, int]] = set()
         for event in events:
             role = str(event.data.get("role", ""))
-            if role in without or (event.type == "budget" and not denials):
+            if role in without or (event.type == "budget" and not denials) or (lends and not role):
                 continue
             if event.type in ("failure", "budget"):
                 if event.data["error"]["type"] == NEVER_SERVED:

@@ -45,6 +45,8 @@ class Recording:
         """Whether recorded denials by a limit still hold: not under another budget."""
         self.without: frozenset[str] = frozenset()
         """Roles that are not served, because another model has them in the replay."""
+        self.lends = False
+        """Whether it only lends replies to a run of its own, which reads and writes its memory and runs its tools."""
         self._handle = os.open(folder / FILE_NAME, os.O_RDONLY)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -68,6 +70,11 @@ class Recording:
         return started.data
 
     @property
+    def models(self) -> dict[str, str]:
+        """The model of each role that is served."""
+        return {role: name for role, name in self.started["models"].items() if role not in self.without}
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """The run's tasks, in order."""
         return tasks_of(self._index)
@@ -78,7 +85,7 @@ class Recording:
 
     def bank(self, task: str) -> Bank:
         """What is recorded of a task."""
-        return Bank(self._index.of(task), denials=self.denials, without=self.without)
+        return Bank(self._index.of(task), denials=self.denials, without=self.without, lends=self.lends)
 
     def missing(self, calls: int, where: str) -> NotRecorded:
         """The failure that stands in for calls that the recording lacks."""

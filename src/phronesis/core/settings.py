@@ -31,6 +31,10 @@ class Settings(BaseModel):
     """Folder of runs, memory, models and engines (``PHRONESIS_HOME``); ``~`` is the user's home."""
     runs_folder: Path | None = None
     """Folder of the runs; None = ``runs`` in the home. A bench keeps its runs in its own."""
+    memory_folder: Path | None = None
+    """Folder of the memories; None = ``memory`` in the home. A bench of memories keeps its own."""
+    data: Path | None = None
+    """Folder of data sets, each in a folder of its name (``<set>/dev.jsonl``); None = none of one's own."""
     base_url: str | None = None
     """OpenAI-compatible address with /v1, or those of several servers of one model, with commas between them; None = the
     embedded engine."""
@@ -71,7 +75,7 @@ class Settings(BaseModel):
     vllm_stop: float = Field(default=20.0, gt=0)
     """Seconds a vLLM server may take to stop before it is killed."""
 
-    @field_validator("home", "vllm_python", "runs_folder")
+    @field_validator("home", "vllm_python", "runs_folder", "memory_folder", "data")
     @classmethod
     def _whole(cls, value: Path | None) -> Path | None:
         return value and value.expanduser().absolute()
@@ -100,7 +104,7 @@ class Settings(BaseModel):
 
     @property
     def memory(self) -> Path:
-        return self.home / "memory"
+        return self.memory_folder or self.home / "memory"
 
 
 def addresses(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from phronesis.core.errors import ConfigurationError
 
-AnswerFormat = Literal["number", "choice", "text"]
+AnswerFormat = Literal["number", "choice", "text", "latex"]
 Speaker = Literal["system", "user", "assistant"]
 
 

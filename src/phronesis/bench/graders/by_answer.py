@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from phronesis.bench.dataset import Example, canonical_gold
+from phronesis.bench.graders.formulas import grade_formula
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade, GraderContext, graded
 from phronesis.bench.graders.table import GraderEntry
 from phronesis.tools.answers import answer_space
@@ -24,6 +25,8 @@ class ByAnswer:
         if attempt.answer is None:
             return WRONG
         space = answer_space(example.task.answer_format or "text")
+        if space.format == "latex":
+            return await grade_formula(canonical_gold(example), attempt.answer)
         return graded(space.equal(attempt.answer, canonical_gold(example)), attempt.answer)
 
     async def close(self) -> None:
@@ -42,7 +45,7 @@ def _build(context: GraderContext, options: BaseModel) -> ByAnswer:
 
 ENTRY = GraderEntry(
     name="answer",
-    summary="equals the gold answer in the task's answer format (number, choice, text)",
+    summary="equals the gold answer in the task's answer format (number, choice, text, latex)",
     options=NoOptions,
     build=_build,
 )

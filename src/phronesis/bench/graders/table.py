@@ -30,6 +30,20 @@ class GraderEntry:
 
 SHIPPED = {
     "answer": "phronesis.bench.graders.by_answer:ENTRY",
+    "latex": "phronesis.bench.graders.latex:ENTRY",
+    "choice": "phronesis.bench.graders.choice:ENTRY",
+    "exact": "phronesis.bench.graders.exact:ENTRY",
+    "yes_no": "phronesis.bench.graders.yes_no:ENTRY",
+    "qa": "phronesis.bench.graders.qa:ENTRY",
+    "judge": "phronesis.bench.graders.judge:ENTRY",
+    "expression": "phronesis.bench.graders.expression:ENTRY",
+    "code": "phronesis.bench.graders.code:ENTRY",
+    "sql": "phronesis.bench.graders.sql:ENTRY",
+    "trip": "phronesis.bench.graders.trip:ENTRY",
+    "meeting": "phronesis.bench.graders.meeting:ENTRY",
+    "calendar": "phronesis.bench.graders.calendar:ENTRY",
+    "arc": "phronesis.bench.graders.arc:ENTRY",
+    "gym": "phronesis.bench.graders.gym:ENTRY",
 }
 
 

@@ -1,1 +1,1 @@
-"""Metrics as pure functions over counts, tokens and times; no file is read here."""
+"""Metrics as pure functions over counts, tokens and times, one file each; only a price file is ever read here."""

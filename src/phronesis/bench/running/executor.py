@@ -57,6 +57,8 @@ class TaskCrashed:
     run_id: str
     task: str
     failure: Failure
+    calls: tuple[CallCost, ...] = ()
+    """What it had spent."""
 
 
 Update = JobStarted | TaskSolved | TaskCrashed

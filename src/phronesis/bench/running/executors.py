@@ -1,4 +1,4 @@
-"""Executors by name: ``local``, and those of installed packages."""
+"""Executors by name: ``local``, ``processes``, and those of installed packages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def _local(settings: Settings, parallel: int, options: BaseModel) -> Executor:
 
 
 LOCAL = ExecutorEntry(name="local", summary="side by side in this process", options=NoOptions, build=_local)
-SHIPPED = {"local": "phronesis.bench.running.executors:LOCAL"}
+SHIPPED = {
+    "local": "phronesis.bench.running.executors:LOCAL",
+    "processes": "phronesis.bench.running.processes:PROCESSES",
+}
 
 
 def make_executor(text: str, settings: Settings, *, parallel: int) -> Executor:

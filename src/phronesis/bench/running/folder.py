@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from phronesis import __version__
 from phronesis.bench.dataset import DataSet
 from phronesis.bench.running.item import Item
-from phronesis.bench.running.plan import SCHEMA, BenchPlan, Cell, differences, merged
+from phronesis.bench.running.plan import SCHEMA, BenchPlan, Cell, cells, differences, merged
 from phronesis.core.errors import ConfigurationError, RunLocked
 from phronesis.core.lines import append_line, whole_lines, write_json
 
@@ -83,6 +83,7 @@ class BenchFolder:
             plan, known = merged(stored, plan), {**before, **known}
         elif any((self.path / name).exists() for name in (_ITEMS, _RUNS)):
             raise ConfigurationError(f"{str(self.path)!r} has results and no {_PLAN}", mend="choose another --out")
+        list(cells(plan))  # raises for a plan that cannot be run
         versions = {"phronesis": __version__, "python": platform.python_version()}
         data = {"plan": plan.model_dump(mode="json", by_alias=True), "data": known, "versions": versions}
         write_json(self.path / _PLAN, {"schema": SCHEMA, **data})
@@ -106,8 +107,15 @@ class BenchFolder:
         return data
 
     def plan(self) -> BenchPlan:
-        """The stored plan. Raises ConfigurationError for a folder that is no bench's."""
-        return BenchPlan.model_validate(self._data()["plan"])
+        """The stored plan. Raises ConfigurationError for a folder that is no bench's, and a plan that is none."""
+        data = self._data()
+        try:
+            return BenchPlan.model_validate(data["plan"])
+        except (KeyError, ValidationError) as error:
+            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{error} is missing"
+            raise ConfigurationError(
+                f"{str(self.path / _PLAN)!r} is no bench's plan: {said}", mend="restore the file"
+            ) from None
 
     def note_run(self, cell: Cell, run_id: str, tasks: Iterable[str]) -> None:
         """Remembers which run the tasks of a cell are in."""

@@ -59,7 +59,7 @@ async def grade_item(cell: Cell, example: Example, result: Result, calls: tuple[
     )
 
 
-def crashed_item(cell: Cell, example: Example, run_id: str, failure: Failure) -> Item:
+def crashed_item(cell: Cell, example: Example, run_id: str, failure: Failure, calls: tuple[CallCost, ...] = ()) -> Item:
     """The item of a task that broke its strategy."""
     return Item(
         arm=cell.arm,
@@ -71,6 +71,7 @@ def crashed_item(cell: Cell, example: Example, run_id: str, failure: Failure) ->
         group=example.group,
         cluster=example.cluster,
         stop="failed",
+        calls=calls,
         failures=(failure,),
         run_id=run_id,
     )

@@ -125,8 +125,9 @@ class Item(_Value):
 
 
 def call_costs(events: Sequence[Event]) -> tuple[CallCost, ...]:
-    """The exchanges that a task's journal events record, in their order."""
-    return tuple(_cost(event) for event in events if event.type in ("call", "failure") and "role" in event.data)
+    """The exchanges that a task's journal events record, in their order; what a bank lacked and nobody was asked is none."""
+    exchanges = (event for event in events if event.type in ("call", "failure") and "role" in event.data)
+    return tuple(_cost(event) for event in exchanges if (event.data.get("error") or {}).get("type") != "NotRecorded")
 
 
 def _cost(event: Event) -> CallCost:

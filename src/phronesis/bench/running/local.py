@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from phronesis.bench.running.executor import Job, JobStarted, TaskCrashed, TaskSolved, Update
-from phronesis.bench.running.item import call_costs
-from phronesis.core.errors import ConfigurationError, PhronesisError, SetupError
+from phronesis.bench.running.item import CallCost, call_costs
+from phronesis.core.errors import ConfigurationError, PhronesisError, ReplayDiverged, SetupError
 from phronesis.core.events import Event
 from phronesis.core.result import Failure, Result
 from phronesis.core.settings import Settings
@@ -18,26 +18,31 @@ from phronesis.graphs.run import Run
 
 ANY_NUMBER = 10**9
 """Calls that a bank may lack where nothing limits them."""
-_STOPS = (SetupError, ConfigurationError)
+_AHEAD = 64
+"""Results that may wait for whoever grades them; they hold every text of their task."""
+_STOPS = (SetupError, ConfigurationError, ReplayDiverged)
+"""Nothing of one task: the others would end the same way."""
 
 
 class LocalExecutor:
-    """Runs jobs here."""
+    """Runs jobs here. ``parallel`` tasks are in work at a time, over all jobs together."""
 
     shards = 1
 
     def __init__(self, settings: Settings, *, parallel: int = 8, hear: Callable[[Event], None] | None = None) -> None:
         """``parallel``: tasks in work at a time. ``hear`` is told the events of every run."""
+        self.places = parallel
         self._settings = settings
         self._parallel = parallel
+        self._room = asyncio.Semaphore(parallel)
         self._hear = hear
 
     async def run(self, job: Job) -> AsyncIterator[Update]:
-        seen: dict[str, list[Event]] = {}
+        spent: dict[str, list[CallCost]] = {}
 
         def note(event: Event) -> None:
             if event.type in ("call", "failure"):
-                seen.setdefault(event.task, []).append(event)
+                spent.setdefault(event.task, []).extend(call_costs([event]))
             if self._hear is not None:
                 self._hear(event)
 
@@ -45,15 +50,17 @@ class LocalExecutor:
             yield JobStarted(job, run.id)
             wanted = {task.id for task in job.tasks}
             run.keep(task.id for task in run.tasks if task.id not in wanted)
-            index = run.journal.recorded
-            for task in job.tasks:
-                if job.run_id is not None and (before := list(index.of(task.id, "call", "failure"))):
-                    seen[task.id] = before
+
+            def costs(task: str) -> tuple[CallCost, ...]:
+                """Of earlier sessions, then of this one."""
+                before = call_costs(list(run.journal.recorded.of(task, "call", "failure")))
+                return (*before, *spent.pop(task, ()))
+
             async for found in self._solved(run, job.tasks):
                 if isinstance(found, Result):
-                    yield TaskSolved(job, found, call_costs(seen.pop(found.task_id, ())))
+                    yield TaskSolved(job, found, costs(found.task_id))
                 else:
-                    yield TaskCrashed(job, run.id, *found)
+                    yield TaskCrashed(job, run.id, *found, costs(found[0]))
 
     async def _open(self, job: Job, note: Callable[[Event], None]) -> Run:
         if job.run_id is not None:
@@ -61,6 +68,9 @@ class LocalExecutor:
         recipe = Recipe.from_data(job.recipe, source=f"arm {job.cell}")
         if not job.bank:
             return await Run.start(recipe, settings=self._settings, listener=note, extra={"cell": job.cell})
+        if recipe.file.memory.mode != "off" and job.calls is None:
+            extra = {"cell": job.cell}
+            return await Run.start(recipe, settings=self._settings, listener=note, extra=extra, draws_from=job.bank)
         changes = Changes(recipe=recipe, calls=ANY_NUMBER if job.calls is None else job.calls)
         replay = await start_replay(job.bank, changes, settings=self._settings, listener=note)
         return replay.run
@@ -71,14 +81,18 @@ class LocalExecutor:
             async for result in run.solve_all(tasks, parallel=self._parallel):
                 yield result
             return
-        waiting, done = iter(tasks), asyncio.Queue[Result | tuple[str, Failure] | BaseException]()
+        waiting, done = iter(tasks), asyncio.Queue[Result | tuple[str, Failure] | BaseException](maxsize=_AHEAD)
 
         async def work() -> None:
             try:
                 for task in waiting:
-                    done.put_nowait(await _guarded(run, task))
+                    async with self._room:
+                        found = await _guarded(run, task)
+                    await done.put(found)
+            except asyncio.CancelledError:
+                raise  # nobody reads the queue any more
             except BaseException as error:
-                done.put_nowait(error)
+                await done.put(error)
 
         run.announce(tasks)
         workers = [asyncio.create_task(work()) for _ in range(min(self._parallel, len(tasks)))]

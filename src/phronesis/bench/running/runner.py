@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from phronesis.bench.dataset import DataSet, Example
 from phronesis.bench.graders.grader import Grader
-from phronesis.bench.running.executor import Executor, Job, JobStarted, TaskCrashed, TaskSolved, Update
+from phronesis.bench.running.executor import Executor, Job, JobStarted, TaskCrashed, TaskSolved
 from phronesis.bench.running.folder import BenchFolder
 from phronesis.bench.running.grading import crashed_item, grade_item
 from phronesis.bench.running.item import Item
@@ -23,6 +22,10 @@ IN_A_ROW = 16
 _GONE = frozenset({"EndpointUnreachable", "ServerFailed", "TimedOut", "RateLimited", "Retryable", "ModelChanged"})
 """Failures of the surroundings. Tasks that failed by them alone are solved again on resume."""
 Hear = Callable[[Cell, Item], None]
+_GRADED_AT_ONCE = 16
+"""Items being graded at a time; graders that compute bound themselves."""
+_Heard = TaskSolved | TaskCrashed | BaseException | None
+"""What comes from a job; None = it has ended."""
 
 
 class Runner:
@@ -38,9 +41,11 @@ class Runner:
         *,
         hear: Hear = lambda cell, item: None,
         retry_failed: bool = False,
+        overlap: int = 0,
     ) -> None:
         """``graders`` by set and grader text. ``hear`` is told each item as it is written. ``retry_failed``: every failed
-        task begins again, not only those that failed by their surroundings."""
+        task begins again, not only those that failed by their surroundings. ``overlap``: with so many tasks or fewer left,
+        the next cell begins; 0 = one cell after another."""
         self._folder = folder
         self._plan = plan
         self._sets = sets
@@ -48,26 +53,59 @@ class Runner:
         self._executor = executor
         self._hear = hear
         self._retry_failed = retry_failed
+        self._overlap = overlap
         self._gone = 0
+        self._left = 0
+        """Tasks of the running cells that are not written yet."""
+        self._moved = asyncio.Event()
 
     async def run(self) -> None:
         """Every cell that lacks something. Raises SetupError when an endpoint is gone; what is done is kept."""
         done: dict[Cell, dict[str, Item]] = {}
         for item in self._folder.items():
-            done.setdefault(Cell(item.arm, item.set, item.repeat), {})[item.task] = item
-        for cell in cells(self._plan):
-            if cell.set in self._sets:
-                await self._cell(cell, done.get(cell, {}))
+            light = item.model_copy(update={"calls": (), "attempts": ()})
+            done.setdefault(Cell(item.arm, item.set, item.repeat), {})[item.task] = light
+        waiting = [cell for cell in cells(self._plan) if cell.set in self._sets]
+        running: dict[asyncio.Task[None], Cell] = {}
+        try:
+            while waiting or running:
+                cell = self._next(waiting, running.values())
+                if cell is not None:
+                    waiting.remove(cell)
+                    known = done.pop(cell, {})
+                    missing = [item for item in self._sets[cell.set].examples if self._open(known.get(item.task.id))]
+                    if missing:
+                        solved = {name for name, item in known.items() if item.status == "ungraded"}
+                        self._left += len(missing)
+                        running[asyncio.create_task(self._cell(cell, missing, solved))] = cell
+                    continue
+                self._moved.clear()
+                moved = asyncio.create_task(self._moved.wait())
+                await asyncio.wait({*running, moved}, return_when=asyncio.FIRST_COMPLETED)
+                moved.cancel()
+                for ended in [task for task in running if task.done()]:
+                    del running[ended]
+                    ended.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
-    async def _cell(self, cell: Cell, done: Mapping[str, Item]) -> None:
-        missing = [item for item in self._sets[cell.set].examples if self._open(done.get(item.task.id))]
-        if not missing:
-            return
-        solved = {name for name, item in done.items() if item.status == "ungraded"}
+    def _next(self, waiting: Sequence[Cell], running: Iterable[Cell]) -> Cell | None:
+        """The cell to begin now: the first whose bank is complete, once no more than ``overlap`` tasks of those that are
+        running are left."""
+        going = set(running)
+        if going and self._left > self._overlap:
+            return None
+        banks = {arm.name: arm.bank for arm in self._plan.arms}
+        behind = {*waiting, *going}
+        return next((cell for cell in waiting if cell._replace(arm=banks[cell.arm]) not in behind), None)
+
+    async def _cell(self, cell: Cell, missing: Sequence[Example], solved: set[str]) -> None:
         jobs = self._jobs(cell, missing, solved)
-        queue, room = asyncio.Queue[Update | BaseException | None](maxsize=256), asyncio.Semaphore(os.cpu_count() or 1)
+        queue, room = asyncio.Queue[_Heard](maxsize=256), asyncio.Semaphore(_GRADED_AT_ONCE)
         by_id = {item.task.id: item for item in missing}
-        workers = [asyncio.create_task(self._follow(job, queue)) for job in jobs]
+        workers = [asyncio.create_task(self._follow(cell, job, queue)) for job in jobs]
         grading: set[asyncio.Task[None]] = set()
         left = len(jobs)
         try:
@@ -77,9 +115,6 @@ class Runner:
                     left -= 1
                 elif isinstance(update, BaseException):
                     raise update
-                elif isinstance(update, JobStarted):
-                    if update.job.run_id is None:
-                        self._folder.note_run(cell, update.run_id, (task.id for task in update.job.tasks))
                 else:
                     await room.acquire()
                     work = asyncio.create_task(self._settle(cell, update, by_id, room))
@@ -102,34 +137,47 @@ class Runner:
 
     def _jobs(self, cell: Cell, missing: Sequence[Example], solved: set[str]) -> list[Job]:
         """A job for each earlier run that holds some of the tasks, and new ones for the rest. Those that are not ``solved``
-        begin again if they failed there."""
+        begin again if they failed there. What a bank may lack is divided among the jobs."""
         arm = next(arm for arm in self._plan.arms if arm.name == cell.arm)
         recipe = {**arm.recipe, "seed": _seed(int(arm.recipe.get("seed", 0)), cell.repeat), "calibration": "frozen"}
         wanted, jobs = {item.task.id: item.task for item in missing}, list[Job]()
-        bank = self._bank(arm, cell)
         for run_id, tasks in self._folder.runs_of(cell).items():
             mine = tuple(wanted.pop(name) for name in tasks if name in wanted)
             if mine:
                 again = tuple(task.id for task in mine if task.id not in solved)
                 jobs.append(Job(cell=cell.key, recipe=recipe, tasks=mine, run_id=run_id, retry=again))
-        rest = list(wanted.values())
         sequential = arm.recipe.get("memory", {}).get("mode") == "write"
-        for part in _parts(rest, 1 if sequential else self._executor.shards):
-            jobs.append(Job(cell=cell.key, recipe=recipe, tasks=tuple(part), bank=bank, calls=arm.calls))
+        banks = self._by_bank(arm, cell, list(wanted.values()))
+        count = 1 if sequential else max(1, self._executor.shards // max(1, len(banks)))
+        parts = [(bank, part) for bank, tasks in banks.items() for part in _parts(tasks, count)]
+        for (bank, part), calls in zip(parts, _divided(arm.calls, len(parts)), strict=True):
+            jobs.append(Job(cell=cell.key, recipe=recipe, tasks=tuple(part), bank=bank, calls=calls))
         return jobs
 
-    def _bank(self, arm: Arm, cell: Cell) -> str:
-        """The run that the arm draws from: that of the arm it names on the same set and repeat, else the run it names."""
+    def _by_bank(self, arm: Arm, cell: Cell, tasks: Sequence[Task]) -> dict[str, list[Task]]:
+        """The tasks by the run they draw from: of the arm that is named, on the same set and repeat, the run that holds the
+        task; else the run that is named."""
         if arm.bank not in {item.name for item in self._plan.arms}:
-            return arm.bank
-        return next(iter(self._folder.runs_of(cell._replace(arm=arm.bank))), "")
+            return {arm.bank: list(tasks)} if tasks else {}
+        runs = self._folder.runs_of(cell._replace(arm=arm.bank))
+        holder = {name: run for run, names in runs.items() for name in names}
+        found: dict[str, list[Task]] = {}
+        for task in tasks:
+            found.setdefault(holder.get(task.id, ""), []).append(task)
+        return found
 
-    async def _follow(self, job: Job, queue: asyncio.Queue[Update | BaseException | None]) -> None:
+    async def _follow(self, cell: Cell, job: Job, queue: asyncio.Queue[_Heard]) -> None:
+        """Passes on what happens in a job. Its run is noted before the executor goes on to pay for anything."""
         try:
             async with aclosing(self._executor.run(job)) as updates:  # type: ignore[type-var]  # a generator
                 async for update in updates:
-                    await queue.put(update)
+                    if not isinstance(update, JobStarted):
+                        await queue.put(update)
+                    elif update.job.run_id is None:
+                        self._folder.note_run(cell, update.run_id, (task.id for task in update.job.tasks))
             await queue.put(None)
+        except asyncio.CancelledError:
+            raise  # nobody reads the queue any more
         except BaseException as error:
             await queue.put(error)
 
@@ -139,7 +187,7 @@ class Runner:
         """Grades what came, writes it, and watches for an endpoint that is gone."""
         try:
             if isinstance(update, TaskCrashed):
-                item = crashed_item(cell, by_id[update.task], update.run_id, update.failure)
+                item = crashed_item(cell, by_id[update.task], update.run_id, update.failure, update.calls)
             else:
                 example = by_id[update.result.task_id]
                 grader = self._graders[cell.set, example.grader]
@@ -147,6 +195,8 @@ class Runner:
             self._folder.add(item)
             self._hear(cell, item)
             self._gone = self._gone + 1 if item.status == "failed" and _by_surroundings(item) else 0
+            self._left -= 1
+            self._moved.set()
         finally:
             room.release()
         if self._gone >= IN_A_ROW:
@@ -164,6 +214,13 @@ def _by_surroundings(item: Item) -> bool:
 def _seed(seed: int, repeat: int) -> int:
     """The seed of a repeat; the first one has the recipe's own."""
     return seed if repeat == 0 else derive(seed, "repeat", repeat)
+
+
+def _divided(calls: int | None, count: int) -> list[int | None]:
+    """An allowance in ``count`` shares that differ by 1 at most; who gets more is who comes first."""
+    if calls is None or not count:
+        return [None] * count
+    return [calls // count + (at < calls % count) for at in range(count)]
 
 
 def _parts(values: Sequence[Task], count: int) -> list[Sequence[Task]]:

@@ -87,12 +87,14 @@ def summary(items: Sequence[Item]) -> CellSummary:
         role: sum(call.completion_tokens for item in items for call in item.calls if call.role == role)
         for role in roles
     }
-    tasks = [item.task for item in items]
+    repeats: dict[str, set[int]] = {}
+    for item in items:
+        repeats.setdefault(item.task, set()).add(item.repeat)
     return CellSummary(
         arm=items[0].arm,
         set=items[0].set,
-        questions=len(set(tasks)),
-        repeats=max(len({item.repeat for item in items if item.task == task}) for task in set(tasks)),
+        questions=len(repeats),
+        repeats=max(len(found) for found in repeats.values()),
         accuracy=accuracy(graded),
         score=math.fsum(item.score for item in graded) / len(graded) if graded else math.nan,
         failed=sum(item.status == "failed" for item in items),

@@ -6,8 +6,9 @@ import re
 from pathlib import PurePath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from phronesis.core.errors import ConfigurationError
 from phronesis.core.task import AnswerFormat
 
 
@@ -21,21 +22,23 @@ class SetRequest(BaseModel):
     name: str = Field(default="", pattern=r"^[\w.+-]*$")
     """What the reports call it; empty = after the spec."""
     limit: int | None = Field(default=None, ge=1)
-    """The first so many rows, after ``where`` and ``sample``."""
+    """The first so many rows, after ``where``, ``sample`` and ``shuffle``."""
     sample: int | None = Field(default=None, ge=1)
     """So many rows drawn without replacement, in the order of the file."""
     seed: int = 0
     """Of ``sample``."""
+    shuffle: int | None = None
+    """Seed of a shuffle of the order, after ``sample`` and before ``limit``; None = the order of the file."""
     where: dict[str, tuple[str, ...]] = {}
     """Rows whose field has one of these values, compared as text."""
     columns: dict[str, str] = {}
-    """Our field (question, gold, id, context, answer_format, group, cluster) -> the column that holds it."""
+    """Our field (question, gold, id, context, answer_format, group, cluster, grader) -> the column that holds it."""
     format: AnswerFormat | None = None
     """Answer format of rows that do not name their own."""
     grader: str = ""
     """Grader of every row, instead of the set's own."""
     options: dict[str, Any] = {}
-    """Further options of a generator."""
+    """Further options of a generator or a known set."""
 
     @property
     def title(self) -> str:
@@ -45,3 +48,13 @@ class SetRequest(BaseModel):
         path = PurePath(self.spec)
         plain = path.parent.name if path.stem in ("dev", "test") and path.parent.name else path.stem
         return re.sub(r"[^\w.+-]+", "-", plain).strip("-") or "set"
+
+
+def requested(**fields: Any) -> SetRequest:
+    """The request of option values. Raises ConfigurationError that names a wrong one."""
+    try:
+        return SetRequest(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0])
+        raise ConfigurationError(f"--{option} {first['input']!r}: {first['msg']}", mend=f"correct --{option}") from None
