@@ -14,6 +14,7 @@ RETURN_INSTRUCTIONS: dict[AnswerFormat, str] = {
     "number": "It returns a number.",
     "choice": "It returns the letter of the right choice as a string.",
     "text": "It returns the answer as a short string.",
+    "code": "It returns the source as a string.",
     "latex": "It returns the answer as a number, or as a string of LaTeX.",
 }
 _STOP = ("\n```",)

@@ -15,6 +15,7 @@ ANSWER_INSTRUCTIONS: dict[AnswerFormat, str] = {
     "choice": "End with the letter of the right choice in \\boxed{}.",
     "text": "End with the final answer, as short as possible, in \\boxed{}.",
     "latex": "End with the final answer in LaTeX, as simple as possible, in \\boxed{}.",
+    "code": "End with it in one fenced block, and write nothing after the block.",
 }
 
 
@@ -31,7 +32,8 @@ class Solver:
 
     def request(self, task: Task, format: AnswerFormat, memory: str = "") -> ChatRequest:
         """What is sent; the memory section, when there is one, stands before the question."""
-        prompt = load_prompt("solver_steps" if self.prefilled else "solver")
+        plain = "solver_code" if format == "code" else "solver"
+        prompt = load_prompt("solver_steps" if self.prefilled else plain)
         values = {"question": task.question, "answer_instruction": ANSWER_INSTRUCTIONS[format], "memory": memory}
         messages, prefill = prompt.fill(values, history=task.history)
         return ChatRequest(messages=messages, prefill=prefill, sampling=self.sampling, logprobs=self.logprobs)

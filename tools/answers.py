@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.ports import AnswerSpace
 from phronesis.core.task import AnswerFormat
+from phronesis.tools.code_answers import CodeAnswers
 from phronesis.tools.extraction import Extraction, last_line, last_number, marked_answer
 from phronesis.tools.latex import LatexAnswers
 from phronesis.tools.latex_equality import need_math_verify
@@ -111,9 +112,10 @@ class TextAnswers:
 
 
 def answer_space(format: AnswerFormat, extraction: Extraction = "lenient") -> AnswerSpace:
-    """The space of a format. Raises ConfigurationError for an unknown one, SetupError where latex answers cannot be compared."""
+    """The space of a format. Raises ConfigurationError for an unknown one, SetupError for latex without math-verify."""
     table: dict[str, AnswerSpace] = {
         "number": NumberAnswers(extraction),
+        "code": CodeAnswers(extraction),
         "choice": ChoiceAnswers(extraction),
         "text": TextAnswers(extraction),
         "latex": LatexAnswers(extraction),

@@ -1,5 +1,6 @@
-"""The child's side of latex_equality.py: whether math-verify takes two LaTeX answers for equal. Runs in a worker process, whose parent
-keeps the time: math-verify's own limits use SIGALRM and are off."""
+"""The child's side of latex_equality.py: whether math-verify takes two LaTeX answers for equal.
+
+The parent keeps the time: math-verify's own limits use SIGALRM and are off."""
 
 from __future__ import annotations
 
@@ -18,8 +19,18 @@ def _parsed(form: str) -> tuple[Any, ...]:
 
 
 def compare(gold: str, answer: str) -> dict[str, bool]:
-    """Whether each could be read, and whether they are equal. Not symmetric: the gold answer comes first."""
+    """Whether they are equal, and whether the answer could be read. Not symmetric: the gold answer comes first.
+
+    What raises on the answer alone (a division by zero) is not equal; what raises on the gold answer too is raised."""
     logging.disable(logging.WARNING)
     left, right = _parsed(gold), _parsed(answer)
-    same = bool(left and right) and verify(list(left), list(right), timeout_seconds=None, raise_on_error=True)
-    return {"equal": same, "gold_read": bool(left), "answer_read": bool(right)}
+    try:
+        same = bool(left and right) and _verified(left, right)
+    except Exception:
+        _verified(left, left)
+        same = False
+    return {"equal": same, "answer_read": bool(right)}
+
+
+def _verified(gold: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
+    return bool(verify(list(gold), list(answer), timeout_seconds=None, raise_on_error=True))

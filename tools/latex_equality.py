@@ -73,15 +73,18 @@ class Comparer:
     def equal(self, left: str, right: str) -> bool:
         """Whether two answers are equal, whichever comes first; a pair that cannot be decided is not, and is not tried again.
 
-        Holds up the thread: 1 to 50 ms for a new pair, 5 s at most for each order."""
-        found = settled(left, right)
-        return found.equal if found is not None else self._one_way(left, right) or self._one_way(right, left)
+        Holds up the thread: 1 to 50 ms for a new pair, 5 s when the first order cannot be decided, 10 s at most."""
+        known = settled(left, right)
+        if known is not None:
+            return known.equal
+        found = self._one_way(left, right)
+        return found.equal or (found is not _UNDECIDED and self._one_way(right, left).equal)
 
     async def close(self) -> None:
         """Ends the process; a later comparison starts a new one."""
         await self._worker.close()
 
-    def _one_way(self, gold: str, answer: str) -> bool:
+    def _one_way(self, gold: str, answer: str) -> Comparison:
         found = self._held(gold, answer)
         if found is None:
             need_math_verify()
@@ -90,7 +93,7 @@ class Comparer:
             except ToolError:
                 made = _UNDECIDED
             found = self._keep(gold, answer, made)
-        return found.equal
+        return found
 
     def _held(self, gold: str, answer: str) -> Comparison | None:
         with self._turn:

@@ -10,10 +10,11 @@ import pytest
 
 from phronesis.bench.dataset import Example
 from phronesis.bench.graders.code import ByTests, CodeOptions
-from phronesis.bench.graders.code_blocks import fenced, python_sources
+from phronesis.bench.graders.code_blocks import python_sources
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.task import Message, Task
+from phronesis.tools.code_answers import fenced
 
 PROMPT = (
     "from typing import List\n\n\n"

@@ -146,6 +146,9 @@ class TestEquality:
         found = representatives(answers, LATEX)
         assert found == (answers[0], "7", answers[0], "7", answers[0])
 
+    def test_an_answer_without_a_value_is_not_equal(self) -> None:
+        assert not asyncio.run(COMPARER.compare("x", r"\frac{1}{0}")).equal
+
     def test_an_answer_that_is_no_formula_is_known_as_such(self) -> None:
         assert not asyncio.run(COMPARER.compare("x+1", r"\frac{")).answer_read
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from phronesis.core.errors import ConfigurationError
 
-AnswerFormat = Literal["number", "choice", "text", "latex"]
+AnswerFormat = Literal["number", "choice", "text", "latex", "code"]
 Speaker = Literal["system", "user", "assistant"]
 
 

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from phronesis.bench.dataset import Example
 from phronesis.bench.graders import transform_execution
 from phronesis.bench.graders.children import in_child
-from phronesis.bench.graders.code_blocks import defines, fenced, python_sources
+from phronesis.bench.graders.code_blocks import defines, python_sources
 from phronesis.bench.graders.facts import needed, text_of, unfit
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade, GraderContext
 from phronesis.bench.graders.grids import Grid, as_grid, grids_of
 from phronesis.bench.graders.table import GraderEntry
+from phronesis.tools.code_answers import fenced
 from phronesis.tools.extraction import marked_span
 from phronesis.tools.python_execution import PythonPrograms
 

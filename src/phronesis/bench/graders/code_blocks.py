@@ -5,30 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-_FENCE = re.compile(r"[ \t]*(?:```+|~~~+)[ \t]*([\w+#.-]*)")
+from phronesis.tools.code_answers import fenced
+
 _TOP = re.compile(r"(?:from|import|def|class|async|@)\b|@\w")
 """How a program's first line outside a fence begins."""
 _PYTHON = ("python", "py", "python3", "")
-
-
-def fenced(text: str) -> list[tuple[str, str]]:
-    """(language in small letters, content) of every fenced block, in order; one that is not closed goes to the end."""
-    found: list[tuple[str, str]] = []
-    inside: list[str] | None = None
-    language = ""
-    for line in text.splitlines():
-        fence = _FENCE.match(line)
-        if fence is None:
-            if inside is not None:
-                inside.append(line)
-        elif inside is None:
-            inside, language = [], fence[1].lower()
-        else:
-            found.append((language, "\n".join(inside)))
-            inside = None
-    if inside is not None:
-        found.append((language, "\n".join(inside)))
-    return found
 
 
 def last_block(text: str, languages: Sequence[str], wanted: Callable[[str], bool]) -> str | None:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from phronesis.bench.dataset import Example
-from phronesis.bench.graders.code_blocks import fenced
 from phronesis.bench.graders.facts import needed, text_of, unfit
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade, GraderContext
 from phronesis.bench.graders.table import GraderEntry
 from phronesis.core.errors import SetupError, ToolError
 from phronesis.core.worker import Worker
+from phronesis.tools.code_answers import fenced
 from phronesis.tools.extraction import last_line, marked_answer, marked_span
 
 EXACT = frozenset(

@@ -25,7 +25,7 @@ class ByLatex:
             raise ConfigurationError(
                 f"the example {example.task.id!r} has answer_format = {example.task.answer_format!r}: the grader 'latex' "
                 "compares formulas",
-                mend='give the rows answer_format = "latex", or the set format = "latex"',
+                mend='give the rows answer_format = "latex", or the whole set --format latex',
             )
         canonical_gold(example)
 

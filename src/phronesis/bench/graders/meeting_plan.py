@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from phronesis.bench.graders.clock import TIME, clock_of, minutes_of
-from phronesis.bench.graders.code_blocks import fenced
+from phronesis.tools.code_answers import fenced
 
 _SENTENCE = re.compile(r"(?i)\byou\s+(start|travel|wait|meet)\b")
 _HEADING = re.compile(r"(?i)solution\W{0,4}:")

@@ -31,7 +31,7 @@ def humaneval(fields: Fields) -> Example:
         "atol": fields.get("atol") or 0,
     }
     gold = prompt + text(fields, "canonical_solution")
-    return example(fields, question, gold, format="text", grader="code", facts=facts)
+    return example(fields, question, gold, format="code", grader="code", facts=facts)
 
 
 class MbppOptions(BaseModel):
@@ -62,7 +62,7 @@ def mbpp(source: Source, options: MbppOptions) -> Adapter:
             "entry_point": name,
             "preamble": "\n".join(fields.get("test_imports") or []),
         }
-        return example(fields, "\n".join(parts), code, format="text", grader="code", facts=facts)
+        return example(fields, "\n".join(parts), code, format="code", grader="code", facts=facts)
 
     return adapt
 
@@ -91,7 +91,7 @@ def spider(source: Source, options: BaseModel) -> Adapter:
             fields,
             question,
             sql,
-            format="text",
+            format="code",
             grader="sql",
             facts={"db": path, "gold_sql": sql, "ordered": bool(fields.get("ordered"))},
             group="empty result" if fields.get("gold_empty") else fields.get("hardness"),

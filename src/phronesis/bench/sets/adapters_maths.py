@@ -56,5 +56,5 @@ def options_of(text: str) -> dict[str, str]:
     for mark in _OPTION.finditer(text):
         if mark[1] == chr(ord("A") + len(found)):
             found.append((mark[1], mark.start(), mark.end()))
-    ends = [start for _, start, _ in found[1:]] + [len(text)]
+    ends = [start for _, start, _ in found[1:]] + [len(text)] * bool(found)
     return {letter: text[begin:end].strip() for (letter, _, begin), end in zip(found, ends, strict=True)}
