@@ -153,6 +153,15 @@ class TestRunning:
         assert row.accuracy.value == 0.8 and row.accuracy.low <= 0.8 <= row.accuracy.high
         assert row.calls == 1 and row.failed == row.ungraded == row.unparsable == 0
 
+    def test_rows_without_a_format_are_graded_as_the_recipe_reads_them(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        data = [Example(Task(messages="What is 600 + 600?", id="q"), "1,200")]  # type: ignore[arg-type]  # as above
+        with FakeServer(lambda request, index: "So \\boxed{1200.0}") as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            (item,) = bench(tmp_path / "b", plan(arm("one", "direct")), data)
+        assert item.correct and item.answer == "1200"
+
 
 class TestBanks:
     def test_an_arm_draws_from_another_and_pays_nothing(self, server: FakeServer, tmp_path: Path) -> None:

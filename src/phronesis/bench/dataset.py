@@ -6,7 +6,7 @@ import codecs
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ class Example:
     """What figures are also given by: a level, a kind of question."""
     cluster: str = ""
     """Examples made of one template or paragraph are no independent draws; intervals draw whole clusters. Empty = alone."""
+
+
+def in_format(example: Example, format: AnswerFormat) -> Example:
+    """The example as a recipe reads it whose answers have this format; a task that names its own keeps it."""
+    if example.task.answer_format is not None:
+        return example
+    return replace(example, task=example.task.model_copy(update={"answer_format": format}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from phronesis.bench.running.bench_file import ArmEntry, arm_of
 from phronesis.bench.running.estimate import Estimate, estimate
 from phronesis.bench.running.folder import BenchFolder
 from phronesis.bench.running.item import Item
-from phronesis.bench.running.plan import BenchPlan, Cell
+from phronesis.bench.running.plan import BenchPlan, Cell, answer_format_of
 from phronesis.bench.running.runner import Hear
 from phronesis.bench.sets.load import load_set
 from phronesis.bench.sets.request import requested
@@ -114,7 +114,7 @@ def run_memory_bench(
     """Runs or goes on with an ablation; the exit code."""
     settings = load_settings()
     plan, data = asked_for(order, settings)
-    graders = graders_for({plan.title: data}, settings)
+    graders = graders_for({plan.title: data}, settings, {answer_format_of(plan.recipe)})
     if dry_run:
         say_estimate(estimates(plan, data), json=json)
         return 0

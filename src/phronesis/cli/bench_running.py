@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import typer
 
-from phronesis.bench.dataset import DataSet
+from phronesis.bench.dataset import DataSet, in_format
 from phronesis.bench.graders.grader import Grader, GraderContext
 from phronesis.bench.graders.table import make_grader
 from phronesis.bench.running.bench_file import plan_of, read_bench, recipes_as_arms
@@ -20,7 +20,7 @@ from phronesis.bench.running.executor import Executor
 from phronesis.bench.running.executors import make_executor
 from phronesis.bench.running.folder import BenchFolder
 from phronesis.bench.running.local import LocalExecutor
-from phronesis.bench.running.plan import BenchPlan, cells
+from phronesis.bench.running.plan import BenchPlan, answer_format_of, cells
 from phronesis.bench.running.runner import Runner
 from phronesis.bench.running.summary import CellSummary, summarise
 from phronesis.bench.sets.load import load_set
@@ -30,6 +30,7 @@ from phronesis.cli.values import budget_of, settings_of
 from phronesis.core.errors import ConfigurationError, PhronesisError
 from phronesis.core.loop import run_sync
 from phronesis.core.settings import Settings, load_settings
+from phronesis.core.task import AnswerFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ def carry_out_to(
     settings = settings or settings_for(out)
     sets = sets or {item.title: load_set(item, settings) for item in plan.sets}
     if handling.dry_run:
-        graders_for(sets, settings)
+        graders_for(sets, settings, formats_of(plan))
         list(cells(plan))
         say_estimate(estimate(plan, sets), json=handling.json)
         return None
@@ -163,7 +164,7 @@ def solved(
     plan: BenchPlan, sets: Mapping[str, DataSet], out: Path, handling: Handling, settings: Settings
 ) -> list[CellSummary]:
     """Runs what a plan lacks in its folder; the summary of all that the folder holds. Every example is checked first."""
-    graders = graders_for(sets, settings)
+    graders = graders_for(sets, settings, formats_of(plan))
     hands = make_executor(handling.executor, settings, parallel=handling.parallel)
     with BenchFolder(out) as folder:
         plan = folder.begin(plan, sets)
@@ -198,15 +199,27 @@ async def _work(
             await grader.close()
 
 
-def graders_for(sets: Mapping[str, DataSet], settings: Settings) -> dict[tuple[str, str], Grader]:
-    """A grader per set and grader text, with every example checked. Raises ConfigurationError before anything is spent."""
+def formats_of(plan: BenchPlan) -> set[AnswerFormat]:
+    """The formats that the arms' recipes read answers in."""
+    return {answer_format_of(arm.recipe) for arm in plan.arms}
+
+
+def graders_for(
+    sets: Mapping[str, DataSet], settings: Settings, formats: Collection[AnswerFormat]
+) -> dict[tuple[str, str], Grader]:
+    """A grader per set and grader text, with every example checked in each of the formats that recipes read it in.
+
+    Raises ConfigurationError before anything is spent."""
     found: dict[tuple[str, str], Grader] = {}
     for name, data in sets.items():
         for example in data.examples:
             key = (name, example.grader)
             if key not in found:
                 found[key] = make_grader(example.grader, GraderContext(settings=settings, folder=data.folder))
-            found[key].check(example)
+            for format in formats if example.task.answer_format is None else ():
+                found[key].check(in_format(example, format))
+            if example.task.answer_format is not None:
+                found[key].check(example)
     return found
 
 

@@ -81,12 +81,12 @@ _WRITES = ("written", "updated")
 
 
 async def _grades(example: Example, result: Result, grader: Grader) -> tuple[Grade, tuple[AttemptGrade, ...]]:
-    known: dict[str, Grade] = {}
+    known: dict[tuple[str | None, str], Grade] = {}
 
     async def grade(answer: str | None, text: str) -> Grade:
         if answer is None and (grader.reads == "answer" or not text.strip()):
             return WRONG
-        key = str(answer) if grader.reads == "answer" else text
+        key = (answer, "" if grader.reads == "answer" else text)
         if key not in known:
             known[key] = await grader.grade(example, Attempted(answer, text))
         return known[key]

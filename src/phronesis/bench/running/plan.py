@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from phronesis.bench.sets.request import SetRequest
 from phronesis.core.errors import ConfigurationError
+from phronesis.core.task import AnswerFormat
 
 SCHEMA = "phronesis/bench/1"
 
@@ -29,6 +30,11 @@ class Arm(_Value):
     whose memory is on reads and writes its own, unless ``calls`` limits it: then it is a replay of what was recalled."""
     calls: int | None = Field(default=None, ge=0)
     """Calls that the bank may lack and that may be made, over all tasks of a repeat; None = as many as it takes."""
+
+
+def answer_format_of(recipe: Mapping[str, Any]) -> AnswerFormat:
+    """How a recipe reads answers of tasks that do not name a format."""
+    return cast(AnswerFormat, recipe.get("answer", {}).get("format", "text"))
 
 
 class BenchPlan(_Value):

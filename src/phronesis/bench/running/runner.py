@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
-from phronesis.bench.dataset import DataSet, Example
+from phronesis.bench.dataset import DataSet, Example, in_format
 from phronesis.bench.graders.grader import Grader
 from phronesis.bench.running.executor import Executor, Job, JobStarted, TaskCrashed, TaskSolved
 from phronesis.bench.running.folder import BenchFolder
 from phronesis.bench.running.grading import crashed_item, grade_item
 from phronesis.bench.running.item import Item
-from phronesis.bench.running.plan import Arm, BenchPlan, Cell, cells
+from phronesis.bench.running.plan import Arm, BenchPlan, Cell, answer_format_of, cells
 from phronesis.core.errors import EndpointUnreachable
 from phronesis.core.seeds import derive
 from phronesis.core.task import Task
@@ -54,6 +54,7 @@ class Runner:
         self._hear = hear
         self._retry_failed = retry_failed
         self._overlap = overlap
+        self._formats = {arm.name: answer_format_of(arm.recipe) for arm in plan.arms}
         self._gone = 0
         self._left = 0
         """Tasks of the running cells that are not written yet."""
@@ -189,7 +190,7 @@ class Runner:
             if isinstance(update, TaskCrashed):
                 item = crashed_item(cell, by_id[update.task], update.run_id, update.failure, update.calls)
             else:
-                example = by_id[update.result.task_id]
+                example = in_format(by_id[update.result.task_id], self._formats[cell.arm])
                 grader = self._graders[cell.set, example.grader]
                 item = await grade_item(cell, example, update.result, update.calls, grader)
             self._folder.add(item)
