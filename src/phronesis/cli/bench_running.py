@@ -93,8 +93,11 @@ def plan_asked_for(order: BenchOrder) -> BenchPlan:
 
 def sets_asked_for(order: BenchOrder) -> tuple[SetRequest, ...]:
     """The data sets of an order's options. Raises ConfigurationError."""
-    columns = {name: str(value) for name, value in settings_of(order.columns, option="--column").items()}
-    where = {name: tuple(part.strip() for part in value.split(",")) for name, value in _pairs(order.where).items()}
+    columns = {name: value.strip() for name, value in _pairs(order.columns, "--column", "question=prompt").items()}
+    where = {
+        name: tuple(part.strip() for part in value.split(","))
+        for name, value in _pairs(order.where, "--where", "level=easy,medium").items()
+    }
     return tuple(
         requested(
             spec=spec,
@@ -110,12 +113,13 @@ def sets_asked_for(order: BenchOrder) -> tuple[SetRequest, ...]:
     )
 
 
-def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+def _pairs(texts: tuple[str, ...], option: str, sample: str) -> dict[str, str]:
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigurationError(f"--where {text!r} is not FIELD=VALUE", mend="write --where level=easy,medium")
+        if not equals or not name.strip():
+            form = "FIELD=COLUMN" if option == "--column" else "FIELD=VALUE"
+            raise ConfigurationError(f"{option} {text!r} is not {form}", mend=f"write {option} {sample}")
         found[name.strip()] = value
     return found
 
@@ -238,7 +242,10 @@ def show(found: list[CellSummary]) -> None:
     """The table for people."""
     columns = ("set", "arm", "n", "accuracy %", "unread", "calls", "tokens", "B_seq", "seconds", "notes")
     print_table(columns, [item.cells() for item in found])
-    typer.echo("Brackets: 95 % bootstrap over questions. calls, tokens, B_seq and seconds are means per question.")
+    typer.echo(
+        "Brackets: 95 % bootstrap over questions. unread: answers that nothing could be read from. calls, tokens, B_seq "
+        "(tokens along the critical path) and seconds are means per question."
+    )
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -146,11 +146,12 @@ def write_report(
     if plots is not None:
         for chart in charts_of(report.sections):
             file = plots / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', chart.name)}.svg"
-            _write(file, standalone(chart.svg))
+            _write(file, standalone(chart.svg), "another folder with --plots")
             drawn[chart.name] = file
     if markdown_file is not None:
         links = {name: _relative(file, markdown_file.parent) for name, file in drawn.items()}
-        _write(markdown_file, markdown(report.title, report.lead, report.caveats, report.sections, plots=links))
+        text = markdown(report.title, report.lead, report.caveats, report.sections, plots=links)
+        _write(markdown_file, text, "another file with --markdown")
     _write(html, html_page(report, page=html, csv=csv.name))
     return Written(html=html, csv=csv, markdown=markdown_file, plots=tuple(drawn.values()))
 
@@ -159,11 +160,9 @@ def _relative(file: Path, folder: Path) -> str:
     return Path(os.path.relpath(file.absolute(), folder.absolute())).as_posix().replace(" ", "%20")
 
 
-def _write(path: Path, content: str) -> None:
+def _write(path: Path, content: str, mend: str = "another file with --out") -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot write {str(path)!r}: {error.strerror}", mend="choose another file with --out"
-        ) from None
+        raise ConfigurationError(f"cannot write {str(path)!r}: {error.strerror}", mend=f"choose {mend}") from None
