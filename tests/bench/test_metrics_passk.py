@@ -72,7 +72,7 @@ def test_what_cannot_be_voted_on_is_refused() -> None:
 def test_votes_agree_with_the_vote_that_strategies_hold(answers: list[str | None], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(answers)))
     size = len(answers)
-    weights = data.draw(st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 1.0]), min_size=size, max_size=size))
+    weights = data.draw(st.lists(st.sampled_from([0.0, 0.125, 0.25, 0.375, 1.0]), min_size=size, max_size=size))
     for given_weights in ([1.0] * size, weights):
         won = []
         for subset in combinations(range(size), k):

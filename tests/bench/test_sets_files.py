@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +17,7 @@ from phronesis.bench.sets.load import load_set
 from phronesis.bench.sets.request import SetRequest
 from phronesis.core.errors import ConfigurationError, SetupError
 from phronesis.core.settings import Settings, load_settings
+from privileges import permissions_hold
 
 ROWS = [
     {"id": "a", "question": "1 + 1, in short?", "gold": "2", "level": "easy", "page": "p1"},
@@ -254,11 +254,10 @@ class TestFaults:
         with pytest.raises(ConfigurationError, match=r"several data files: a\.csv, b\.jsonl"):
             load_set(SetRequest(spec=str(tmp_path)), settings)
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
     def test_a_file_without_rights(self, tmp_path: Path, settings: Settings) -> None:
         path = jsonl(tmp_path / "d.jsonl", ROWS)
         path.chmod(0)
-        with pytest.raises(ConfigurationError, match="cannot read the data set"):
+        with permissions_hold(), pytest.raises(ConfigurationError, match="cannot read the data set"):
             load_set(SetRequest(spec=str(path)), settings)
 
     @pytest.mark.parametrize(("spec", "hint"), [("gsm8", "did you mean 'gsm8k'"), ("x/y.jsonl", "check the path")])

@@ -298,7 +298,7 @@ def test_a_folder_that_cannot_be_written_is_named_and_can_be_looked_through(sett
         file.chmod(0o444)
     path.parent.chmod(0o555)
     try:
-        here = str(Path(__file__).parent.parent / "cli")
+        here = str(Path(__file__).parent.parent)
         done = subprocess.run([sys.executable, "-c", READ_ONLY, here], capture_output=True, text=True)
     finally:
         path.parent.chmod(0o755)

@@ -40,4 +40,4 @@ def inspect_logs(
         return
     for log in written:
         gone = f", {log.without_texts} without texts: their journal is gone" if log.without_texts else ""
-        typer.echo(f"{log.path}: {log.samples} sample{"" if log.samples == 1 else "s"}{gone}")
+        typer.echo(f"{log.path}: {log.samples} sample{'' if log.samples == 1 else 's'}{gone}")

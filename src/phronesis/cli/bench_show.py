@@ -92,7 +92,8 @@ def item_lines(material: Material, item: Item) -> list[str]:
         f"  gold      {plain(item.gold, 200)}",
         f"  answer    {'none' if item.answer is None else plain(item.answer, 200)}",
         f"  attempts  {', '.join(_attempts(item)) or 'none'}",
-        f"  cost      {item.model_calls} call{"" if item.model_calls == 1 else "s"} ({item.paid_calls} paid), {item.total_tokens} tokens, "
+        f"  cost      {item.model_calls} call{'' if item.model_calls == 1 else 's'} ({item.paid_calls} paid), "
+        f"{item.total_tokens} tokens, "
         f"{item.sequential_tokens} along the critical path, {item.seconds:.1f} s",
     ]
     lines += [f"  failure   {plain(f'{failure.error}: {failure.message}', 300)}" for failure in item.failures]
