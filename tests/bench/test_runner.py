@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from phronesis.bench.sets.request import SetRequest
 from phronesis.core.errors import ConfigurationError, EndpointUnreachable, RunLocked, ToolError
 from phronesis.core.settings import Settings, load_settings
 from phronesis.core.task import Task
+from phronesis.memory.session import Memory
 from phronesis.testing import FakeRequest, FakeServer, Fault
 
 MANY = 6
@@ -145,6 +147,28 @@ class TestRunning:
             written = map(json.loads, (tmp_path / f"b{overlap}" / "items.jsonl").read_text().splitlines())
             order = [line["arm"] for line in written]
             assert sorted(expected, key=lambda name: len(order) - order[::-1].index(name)) == expected
+
+    def test_an_arm_waits_for_whoever_changes_its_memory(self, server: FakeServer, tmp_path: Path) -> None:
+        server.latency = lambda request: 0.05 if request.body["temperature"] == 0 else 0.0
+
+        def reading(name: str, mode: str, session: str = "one", **more: Any) -> Arm:
+            overrides = {"memory.mode": mode, "memory.session": session, **more}
+            return arm_of(ArmEntry(recipe="direct", name=name, overrides=overrides), {})
+
+        warm = {"knobs.temperature": 0.5}
+        wanted = plan(
+            reading("learns", "write"),
+            reading("reads", "frozen", **warm),
+            reading("mounts", "frozen", "two", **warm, **{"memory.mounts": ["one"]}),
+            reading("apart", "frozen", "three", **warm),
+        )
+        for session in ("one", "two", "three"):
+            Memory.open(session, settings=settings_for(tmp_path)).close()
+        bench(tmp_path / "b", wanted, overlap=MANY)
+        order = [json.loads(line)["arm"] for line in (tmp_path / "b" / "items.jsonl").read_text().splitlines()]
+        last = len(order) - order[::-1].index("learns")
+        assert sorted({*order[last:]}) == ["mounts", "reads"] and order[last:].count("reads") == MANY
+        assert order.index("apart") < last
 
     def test_figures_are_those_of_the_items(self, server: FakeServer, tmp_path: Path) -> None:
         wanted = plan(arm("one", "direct", temperature=0.5))
@@ -311,6 +335,52 @@ class TestFaults:
         path.write_text(path.read_text() + json.dumps({"arm": 3}) + "\n")
         with pytest.raises(ConfigurationError, match=rf"items\.jsonl:{MANY + 1} is no item"):
             list(BenchFolder(tmp_path / "b").items())
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (b"[]", "has schema None"),
+            (b'{"schema": "phronesis/bench/1", "plan": {"sets": [], "arms": []}}', "the data were"),
+        ],
+    )
+    def test_a_plan_that_says_too_little_is_refused(self, tmp_path: Path, text: bytes, said: str) -> None:
+        (tmp_path / "bench.json").write_bytes(text)
+        with BenchFolder(tmp_path) as folder, pytest.raises(ConfigurationError, match=said):
+            folder.begin(plan(arm("one", "direct")), {})
+
+    @pytest.mark.parametrize("line", ["no JSON", "[]", '{"cell": "one@sums#0"}'])
+    def test_a_changed_line_of_runs_is_named(self, server: FakeServer, tmp_path: Path, line: str) -> None:
+        bench(tmp_path / "b", plan(arm("one", "direct")))
+        path = tmp_path / "b" / "runs.jsonl"
+        path.write_text(path.read_text() + line + "\n")
+        with pytest.raises(ConfigurationError, match=r"runs\.jsonl:2 names no run"):
+            BenchFolder(tmp_path / "b").runs_of(Cell("one", "sums", 0))
+
+    def test_a_run_that_is_gone_is_named_and_may_be_given_up(self, server: FakeServer, tmp_path: Path) -> None:
+        path, wanted = tmp_path / "b", plan(arm("one", "direct"))
+        bench(path, wanted)
+        (run,) = (path / "runs").iterdir()
+        shutil.rmtree(run)
+        (path / "items.jsonl").unlink()
+        with pytest.raises(ConfigurationError, match=rf"run {run.name} of one@sums#0 is gone") as raised:
+            bench(path, wanted)
+        assert "delete its line" in str(raised.value.mend)
+        (path / "runs.jsonl").write_text("")
+        assert len(bench(path, wanted)) == MANY and server.calls == 2 * MANY
+
+    @pytest.mark.parametrize("lost", ["line", "folder"])
+    def test_a_bank_that_is_lost_is_not_paid_instead(self, server: FakeServer, tmp_path: Path, lost: str) -> None:
+        path = tmp_path / "b"
+        bench(path, plan(arm("four", k=4)))
+        if lost == "line":
+            (path / "runs.jsonl").write_text("")
+        else:
+            shutil.rmtree(path / "runs")
+        with pytest.raises(ConfigurationError, match=r"of which no run holds|is gone from"):
+            bench(path, plan(arm("four", k=4), arm("six", k=6, bank="four", calls=0)))
+        assert server.calls == 4 * MANY
 
 
 def test_cells_name_what_stands_twice() -> None:

@@ -124,6 +124,10 @@ overrides = {{ "knobs.temperature" = 0.7 }}
         done = bench(str(file), "--out", str(tmp_path / "b"), "--json")
         assert done.returncode == 0, done.stderr
         assert [row["paid_calls"] for row in json.loads(done.stdout)] == [4.0, 0.0] and server.calls == 16
+        said = bench(str(file), "--out", str(tmp_path / "c"), "--limit", "2", "--calls", "0")
+        assert (
+            said.returncode == 2 and "--limit is given" in said.stderr and "leave --limit, --calls out" in said.stderr
+        )
 
 
 class TestGoingOn:

@@ -89,7 +89,7 @@ class BenchProgress:
         total, count = sum(self._totals.values()), self._count
         now = time.monotonic()
         seconds, recent = now - self._started, now - self._times[0] if self._times else 0.0
-        rate = len(self._times) / recent if recent > 0 else 0.0
+        rate = (len(self._times) - 1) / recent if recent > 0 else 0.0
         left = f"  about {duration((total - count) / rate)} left" if rate > 0 and count < total else ""
         return f"{count}/{total} items  {self._tokens} tokens  {duration(seconds)}{left}"
 

@@ -75,9 +75,10 @@ def plan_asked_for(order: BenchOrder) -> BenchPlan:
     """The plan of an order. Raises ConfigurationError when it says too little or the same thing twice."""
     overrides = {**settings_of(order.overrides, option="--set"), **budget_of(order.budget)}
     if order.file is not None:
-        if order.recipes or order.datasets:
+        if given := _beside_a_file(order):
             raise ConfigurationError(
-                "a bench file names recipes and sets itself", mend="leave --recipe and --dataset out"
+                f"a bench file names recipes and sets itself, and {given[0]} is given",
+                mend=f"leave {', '.join(given)} out, or write it into the file",
             )
         try:
             text = order.file.read_text(encoding="utf-8")
@@ -89,6 +90,24 @@ def plan_asked_for(order: BenchOrder) -> BenchPlan:
         raise ConfigurationError("a bench needs a recipe and a data set", mend="give --recipe and --dataset, or a file")
     arms = recipes_as_arms(order.recipes, overrides, bank=order.bank, calls=order.calls)
     return BenchPlan(name=order.out.name, sets=sets_asked_for(order), arms=tuple(arms), repeats=order.repeats or 1)
+
+
+def _beside_a_file(order: BenchOrder) -> list[str]:
+    """Options that say what a bench file says."""
+    values = {
+        "--recipe": order.recipes,
+        "--dataset": order.datasets,
+        "--limit": order.limit is not None,
+        "--sample": order.sample is not None,
+        "--seed": order.seed,
+        "--where": order.where,
+        "--column": order.columns,
+        "--format": order.format,
+        "--grader": order.grader,
+        "--bank": order.bank,
+        "--calls": order.calls is not None,
+    }
+    return [name for name, value in values.items() if value]
 
 
 def sets_asked_for(order: BenchOrder) -> tuple[SetRequest, ...]:

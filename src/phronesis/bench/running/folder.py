@@ -99,11 +99,14 @@ class BenchFolder:
             ) from None
         except orjson.JSONDecodeError as error:
             raise ConfigurationError(f"{str(path)!r} is not JSON: {error}", mend="restore the file") from None
-        if data.get("schema") != SCHEMA:
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if schema != SCHEMA:
             raise ConfigurationError(
-                f"{str(path)!r} has schema {data.get('schema')!r}; this version reads {SCHEMA!r}",
+                f"{str(path)!r} has schema {schema!r}; this version reads {SCHEMA!r}",
                 mend="use the phronesis version that wrote it",
             )
+        if not isinstance(data.get("data"), dict):
+            raise ConfigurationError(f"{str(path)!r} does not say what the data were", mend="restore the file")
         return data
 
     def plan(self) -> BenchPlan:
@@ -122,9 +125,29 @@ class BenchFolder:
         append_line(self.path / _RUNS, orjson.dumps({"cell": cell.key, "run": run_id, "tasks": list(tasks)}))
 
     def runs_of(self, cell: Cell) -> dict[str, tuple[str, ...]]:
-        """Run id -> its tasks, of one cell, in the order they were begun."""
-        found = (orjson.loads(line) for line in whole_lines(self.path / _RUNS))
-        return {item["run"]: tuple(item["tasks"]) for item in found if item["cell"] == cell.key}
+        """Run id -> its tasks, of one cell, in the order they were begun. Raises ConfigurationError for a line that names
+        no run."""
+        found: dict[str, tuple[str, ...]] = {}
+        for number, line in enumerate(whole_lines(self.path / _RUNS), start=1):
+            try:
+                item = orjson.loads(line)
+                name, run, tasks = item["cell"], str(item["run"]), tuple(item["tasks"])
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                raise ConfigurationError(
+                    f"{self.path / _RUNS}:{number} names no run of a cell: {line[:80]!r}",
+                    mend="the file was changed by hand; restore the line, or delete it, and its tasks are paid again",
+                ) from None
+            if name == cell.key:
+                found[run] = tasks
+        return found
+
+    def check_run(self, cell: Cell, run_id: str) -> None:
+        """Raises ConfigurationError for a run of a cell whose folder is gone."""
+        if not (self.runs / run_id).is_dir():
+            raise ConfigurationError(
+                f"run {run_id} of {cell.key} is gone from {str(self.runs)!r}",
+                mend=f"restore its folder, or delete its line in {str(self.path / _RUNS)!r}: its tasks are then paid again",
+            )
 
     def add(self, item: Item) -> None:
         """Writes an item; it survives a kill. What a power cut loses is graded again from the journal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any, NamedTuple
 
 from phronesis.bench.dataset import DataSet, Example, in_format
 from phronesis.bench.graders.grader import Grader
@@ -13,9 +14,10 @@ from phronesis.bench.running.folder import BenchFolder
 from phronesis.bench.running.grading import crashed_item, grade_item
 from phronesis.bench.running.item import Item
 from phronesis.bench.running.plan import Arm, BenchPlan, Cell, answer_format_of, cells
-from phronesis.core.errors import EndpointUnreachable
+from phronesis.core.errors import ConfigurationError, EndpointUnreachable
 from phronesis.core.seeds import derive
 from phronesis.core.task import Task
+from phronesis.graphs.memory_section import MemorySection
 
 IN_A_ROW = 16
 """Tasks that fail one after another for want of an endpoint until the bench stops: the endpoint is gone, not the task."""
@@ -26,6 +28,17 @@ _GRADED_AT_ONCE = 16
 """Items being graded at a time; graders that compute bound themselves."""
 _Heard = TaskSolved | TaskCrashed | BaseException | None
 """What comes from a job; None = it has ended."""
+
+
+class _Memories(NamedTuple):
+    """The memories that an arm reads, and those of them that it changes."""
+
+    read: frozenset[str]
+    changed: frozenset[str]
+
+    def meets(self, other: _Memories) -> bool:
+        """Whether one of the two changes what the other one reads."""
+        return bool(self.changed & other.read or other.changed & self.read)
 
 
 class Runner:
@@ -55,6 +68,7 @@ class Runner:
         self._retry_failed = retry_failed
         self._overlap = overlap
         self._formats = {arm.name: answer_format_of(arm.recipe) for arm in plan.arms}
+        self._memories = {arm.name: _memories_of(arm.recipe) for arm in plan.arms}
         self._gone = 0
         self._left = 0
         """Tasks of the running cells that are not written yet."""
@@ -94,13 +108,18 @@ class Runner:
 
     def _next(self, waiting: Sequence[Cell], running: Iterable[Cell]) -> Cell | None:
         """The cell to begin now: the first whose bank is complete, once no more than ``overlap`` tasks of those that are
-        running are left."""
+        running are left. Cells of a memory that one of them changes keep their order, and run one after another."""
         going = set(running)
         if going and self._left > self._overlap:
             return None
         banks = {arm.name: arm.bank for arm in self._plan.arms}
-        behind = {*waiting, *going}
-        return next((cell for cell in waiting if cell._replace(arm=banks[cell.arm]) not in behind), None)
+        behind, ahead = {*waiting, *going}, {cell.arm for cell in going}
+        for cell in waiting:
+            shared = any(self._memories[cell.arm].meets(self._memories[arm]) for arm in ahead)
+            if not shared and cell._replace(arm=banks[cell.arm]) not in behind:
+                return cell
+            ahead.add(cell.arm)
+        return None
 
     async def _cell(self, cell: Cell, missing: Sequence[Example], solved: set[str]) -> None:
         jobs = self._jobs(cell, missing, solved)
@@ -145,6 +164,7 @@ class Runner:
         for run_id, tasks in self._folder.runs_of(cell).items():
             mine = tuple(wanted.pop(name) for name in tasks if name in wanted)
             if mine:
+                self._folder.check_run(cell, run_id)
                 again = tuple(task.id for task in mine if task.id not in solved)
                 jobs.append(Job(cell=cell.key, recipe=recipe, tasks=mine, run_id=run_id, retry=again))
         sequential = arm.recipe.get("memory", {}).get("mode") == "write"
@@ -157,14 +177,22 @@ class Runner:
 
     def _by_bank(self, arm: Arm, cell: Cell, tasks: Sequence[Task]) -> dict[str, list[Task]]:
         """The tasks by the run they draw from: of the arm that is named, on the same set and repeat, the run that holds the
-        task; else the run that is named."""
+        task; else the run that is named. Raises ConfigurationError for a task that no run of the arm holds."""
         if arm.bank not in {item.name for item in self._plan.arms}:
             return {arm.bank: list(tasks)} if tasks else {}
-        runs = self._folder.runs_of(cell._replace(arm=arm.bank))
+        source = cell._replace(arm=arm.bank)
+        runs = self._folder.runs_of(source)
         holder = {name: run for run, names in runs.items() for name in names}
         found: dict[str, list[Task]] = {}
         for task in tasks:
-            found.setdefault(holder.get(task.id, ""), []).append(task)
+            if task.id not in holder:
+                raise ConfigurationError(
+                    f"{cell.key} draws from {source.key}, of which no run holds task {task.id!r}",
+                    mend=f"restore runs.jsonl, or delete the items of {source.key}: they are then paid again",
+                )
+            found.setdefault(holder[task.id], []).append(task)
+        for run_id in found:
+            self._folder.check_run(source, run_id)
         return found
 
     async def _follow(self, cell: Cell, job: Job, queue: asyncio.Queue[_Heard]) -> None:
@@ -206,6 +234,15 @@ class Runner:
                 f"the last {self._gone} tasks all failed for want of an endpoint: {last.message}",
                 mend="start the endpoint again, then give the same command: what is done is kept",
             )
+
+
+def _memories_of(recipe: Mapping[str, Any]) -> _Memories:
+    """By the recipe's section; a memory in the mode ``read`` is changed too: what was of use is booked."""
+    section = MemorySection.model_validate(recipe.get("memory", {}))
+    if section.mode == "off":
+        return _Memories(frozenset(), frozenset())
+    changed = {section.session} if section.mode != "frozen" else set[str]()
+    return _Memories(frozenset({section.session, *section.mounts}), frozenset(changed))
 
 
 def _by_surroundings(item: Item) -> bool:
