@@ -26,7 +26,7 @@ from phronesis.graphs.endpoints import RoleEndpoint, endpoints_for, roles_of
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.replay_source import lent, reopened
-from phronesis.graphs.run_folder import CONSOLIDATION, failed_tasks, new_run_id, run_folder, stopped_tasks
+from phronesis.graphs.run_folder import CONSOLIDATION, disturbed_tasks, failed_tasks, new_run_id, run_folder
 from phronesis.graphs.scorer_files import check_files, pinned_files, scorers_of
 from phronesis.graphs.scorer_records import ScorerRecords
 from phronesis.graphs.solve import Surroundings, solve_task
@@ -166,8 +166,8 @@ class Run:
     ) -> Run:
         """An earlier run, opened over its journal. Nothing is asked of a server until something is missing.
 
-        ``retry_failed``: tasks whose Result is failed begin again; of named ones also those that were stopped while calls
-        failed. The replies they have are kept, their failures are not.
+        ``retry_failed``: tasks whose Result is failed begin again; of named ones all of which a failure is recorded. The
+        replies they have are kept, their failures are not.
         Raises ConfigurationError for an unknown run and for one written without texts; RunLocked."""
         found = settings or load_settings()
         folder = run_folder(found, run_id)
@@ -193,7 +193,8 @@ class Run:
             if retry_failed:
                 again = failed_tasks(journal.recorded)
                 if retry_failed is not True:
-                    again = [task for task in (*again, *stopped_tasks(journal.recorded)) if task in retry_failed]
+                    named = dict.fromkeys((*again, *disturbed_tasks(journal.recorded)))
+                    again = [task for task in named if task in retry_failed]
                 journal.retry(again)
             run.replayed_from = str(started.data.get("replayed_from", ""))
             if run.replayed_from and next(journal.recorded.of("", "run_finished"), None) is None:

@@ -135,10 +135,9 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def stopped_tasks(index: EventIndex) -> list[str]:
-    """Tasks without a Result of which a failure is recorded: they were stopped while calls failed."""
-    finished = set(index.tasks_with.get("task_finished", ()))
-    return [task for task in index.tasks_with.get("failure", ()) if task and task not in finished]
+def disturbed_tasks(index: EventIndex) -> list[str]:
+    """Tasks of which a failure is recorded, whatever came of them."""
+    return [task for task in index.tasks_with.get("failure", ()) if task]
 
 
 def failed_tasks(index: EventIndex) -> list[str]:

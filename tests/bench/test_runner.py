@@ -297,6 +297,25 @@ class TestFaults:
             assert {item.status for item in items} == {"ok"} and len(items) == len(data)
             assert other.calls == len(data) - 5, "what came out before is kept"
 
+    def test_a_task_that_lost_calls_is_noted_and_made_whole_on_demand(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("PHRONESIS_RETRIES", "0")
+        wanted, data = plan(arm("sc", k=2)), examples(1)
+
+        def second(request: FakeRequest, number: int) -> Fault | None:
+            return Fault(status=503, message="busy") if number == 1 else None
+
+        with FakeServer(half_right, faults=second, max_n=1) as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            items = bench(tmp_path / "b", wanted, data)
+            assert items[0].status == "ok" and items[0].lost_calls and server.requests == 2
+            assert "1 with lost calls" in summarise(wanted, items)[0].cells()[-1]
+            assert bench(tmp_path / "b", wanted, data) == items and server.requests == 2
+            (whole,) = bench(tmp_path / "b", wanted, data, retry_failed=True)
+            assert not whole.lost_calls and len(whole.attempts) == 2 and server.requests == 3
+            assert {attempt.status for attempt in whole.attempts} == {"ok"}
+
     def test_a_grader_that_hangs_or_breaks_leaves_items_ungraded(
         self, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

@@ -12,6 +12,10 @@ from phronesis.core.events import Event
 from phronesis.core.result import Failure
 
 ItemStatus = Literal["ok", "failed", "ungraded"]
+SURROUNDINGS = frozenset(
+    {"EndpointUnreachable", "ServerFailed", "TimedOut", "RateLimited", "Retryable", "ModelChanged"}
+)
+"""Failures of the surroundings and not of a task. Tasks that failed by them alone are solved again on resume."""
 
 
 class _Value(BaseModel):
@@ -96,6 +100,11 @@ class Item(_Value):
     @property
     def graded(self) -> bool:
         return self.status != "ungraded"
+
+    @property
+    def lost_calls(self) -> bool:
+        """Whether it came out although its surroundings lost it calls: with all of them it might have come out otherwise."""
+        return self.status == "ok" and any(failure.error in SURROUNDINGS for failure in self.failures)
 
     @property
     def prompt_tokens(self) -> int:

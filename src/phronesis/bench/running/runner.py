@@ -12,7 +12,7 @@ from phronesis.bench.graders.grader import Grader
 from phronesis.bench.running.executor import Executor, Job, JobStarted, TaskCrashed, TaskSolved
 from phronesis.bench.running.folder import BenchFolder
 from phronesis.bench.running.grading import crashed_item, grade_item
-from phronesis.bench.running.item import Item
+from phronesis.bench.running.item import SURROUNDINGS, Item
 from phronesis.bench.running.plan import Arm, BenchPlan, Cell, answer_format_of, cells
 from phronesis.core.errors import ConfigurationError, EndpointUnreachable
 from phronesis.core.seeds import derive
@@ -21,8 +21,6 @@ from phronesis.graphs.memory_section import MemorySection
 
 IN_A_ROW = 16
 """Tasks that fail one after another for want of an endpoint until the bench stops: the endpoint is gone, not the task."""
-_GONE = frozenset({"EndpointUnreachable", "ServerFailed", "TimedOut", "RateLimited", "Retryable", "ModelChanged"})
-"""Failures of the surroundings. Tasks that failed by them alone are solved again on resume."""
 Hear = Callable[[Cell, Item], None]
 _GRADED_AT_ONCE = 16
 """Items being graded at a time; graders that compute bound themselves."""
@@ -57,8 +55,8 @@ class Runner:
         overlap: int = 0,
     ) -> None:
         """``graders`` by set and grader text. ``hear`` is told each item as it is written. ``retry_failed``: every failed
-        task begins again, not only those that failed by their surroundings. ``overlap``: with so many tasks or fewer left,
-        the next cell begins; 0 = one cell after another."""
+        task begins again, not only those that failed by their surroundings, and so do those that lost calls to them.
+        ``overlap``: with so many tasks or fewer left, the next cell begins; 0 = one cell after another."""
         self._folder = folder
         self._plan = plan
         self._sets = sets
@@ -153,7 +151,9 @@ class Runner:
         """Whether there is something to do for a task."""
         if item is None or item.status == "ungraded":
             return True
-        return item.status == "failed" and (self._retry_failed or _by_surroundings(item))
+        if item.status == "ok":
+            return self._retry_failed and item.lost_calls
+        return self._retry_failed or _by_surroundings(item)
 
     def _jobs(self, cell: Cell, missing: Sequence[Example], solved: set[str]) -> list[Job]:
         """A job for each earlier run that holds some of the tasks, and new ones for the rest. Those that are not ``solved``
@@ -246,7 +246,7 @@ def _memories_of(recipe: Mapping[str, Any]) -> _Memories:
 
 
 def _by_surroundings(item: Item) -> bool:
-    return bool(item.failures) and all(failure.error in _GONE for failure in item.failures)
+    return bool(item.failures) and all(failure.error in SURROUNDINGS for failure in item.failures)
 
 
 def _seed(seed: int, repeat: int) -> int:

@@ -27,6 +27,8 @@ class CellSummary:
     """The same of the graders' scores in [0, 1]."""
     failed: int
     ungraded: int
+    lost_calls: int
+    """Tasks that came out although the endpoint lost them calls; --retry-failed asks again."""
     unparsable: int
     """Graded tasks whose answer could not be read."""
     calls: float
@@ -44,7 +46,8 @@ class CellSummary:
 
     def cells(self) -> list[str]:
         """A row of the table for people."""
-        notes = [f"{count} {name}" for name, count in (("failed", self.failed), ("ungraded", self.ungraded)) if count]
+        counts = (("failed", self.failed), ("ungraded", self.ungraded), ("with lost calls", self.lost_calls))
+        notes = [f"{count} {name}" for name, count in counts if count]
         if self.paid_calls < self.calls:
             notes.append(f"{self.calls - self.paid_calls:.1f} calls from a bank")
         return [
@@ -99,6 +102,7 @@ def summary(items: Sequence[Item]) -> CellSummary:
         score=math.fsum(item.score for item in graded) / len(graded) if graded else math.nan,
         failed=sum(item.status == "failed" for item in items),
         ungraded=count - len(graded),
+        lost_calls=sum(item.lost_calls for item in items),
         unparsable=sum(not item.parsed for item in graded if item.status == "ok"),
         calls=sum(item.model_calls for item in items) / count,
         paid_calls=sum(item.paid_calls for item in items) / count,
