@@ -98,7 +98,8 @@ def test_a_fresh_one_and_again_share_nothing(server: FakeServer, tmp_path: Path)
     arms = items_of(tmp_path / "b")
     assert not any(call.served for items in arms.values() for item in items.values() for call in item.calls)
     assert len(arms["again"]) == len(STREAM)
-    again = found.arm("again")
+    again, off = found.arm("again"), found.off_cost
+    assert off is not None and off.paid_calls == off.calls and off.seconds > 0, "paid calls take time too"
     assert again is not None and again.difference.value == 0 and again.shown == 0
     seeds = {(request.text, request.body["seed"]) for request in server.seen}
     assert len(seeds) == len(server.seen), "again draws with seeds of its own"

@@ -201,9 +201,12 @@ class TestRevisions:
 
     def test_rates_are_those_counted_by_hand(self) -> None:
         """Three steps: 5 -> 3 breaks, 1 -> 5 mends, 5 -> 5 changes nothing."""
-        found = revised([item("q", self.refined, stop="budget:calls"), item("r", drawn("5"))])
+        items = [item("q", self.refined, stop="budget:calls"), item("r", drawn("5"))]
+        found = revised(items)
         assert found is not None and found.chains == 2
         assert (found.before, found.after, found.over_budget) == (0.5, 0.5, 0.5)
+        more = revised([*items, item("z", status="ungraded"), item("y", status="ungraded")])
+        assert more is not None and more.over_budget == 0.25, "of all tasks"
         report = found.report
         assert (report.fixes, report.breaks, report.net_gain) == (1, 1, 0)
         assert report.change_rate == pytest.approx(2 / 3)
@@ -336,3 +339,27 @@ class TestSweeps:
         items = [item("q", arm="k1", answer="1", calls=[cost]), item("q", arm="k2", calls=[cost, cost])]
         assert sweep_arise(sweep, items).value == pytest.approx(0.5)
         assert math.isnan(sweep_arise(sweep, items[:1]).value)
+
+    def test_arise_draws_clusters_and_needs_growing_compute(self) -> None:
+        (sweep,) = sweeps([self.arm("k1", k=1), self.arm("k2", k=2)])
+        cost = CallCost(role="solver", level=1, calls=1, completion_tokens=100, longest=100)
+
+        def levels(first: int, second: int, cluster: str) -> list[Item]:
+            return [
+                item(
+                    f"q{n}",
+                    arm=arm,
+                    answer="5" if right else "1",
+                    calls=[cost] * times,
+                    cluster=cluster and str(n // 8),
+                )
+                for n in range(16)
+                for arm, times, right in (("k1", first, False), ("k2", second, n < 8))
+            ]
+
+        alone, whole = (sweep_arise(sweep, levels(1, 2, cluster)) for cluster in ("", "yes"))
+        assert alone.value == whole.value == pytest.approx(0.25)
+        assert (whole.low, whole.high) == pytest.approx((0, 0.5)) and alone.high - alone.low < 0.3
+        assert math.isnan(sweep_arise(sweep, levels(2, 2, "")).value) and math.isnan(
+            sweep_arise(sweep, levels(2, 1, "")).value
+        )

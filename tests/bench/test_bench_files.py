@@ -115,6 +115,19 @@ class TestFigures:
         assert question_scores(items) == {"a": 0.5, "b": 0.0}
         assert accuracy(items).value == 0.25
 
+    def test_repeats_weigh_a_question_once_in_the_score_too(self) -> None:
+        plan = plan_of(read_bench(FILE, "here"))
+        scored = [item("a", repeat=n).model_copy(update={"score": 1.0}) for n in range(3)]
+        (row,) = summarise(plan, [*scored, item("b")])
+        assert row.score == 0.5
+
+    def test_what_no_draw_could_change_is_not_certain(self) -> None:
+        every = accuracy([item(f"t{n}", correct=True) for n in range(12)])
+        assert every.value == every.high == 1.0 and every.low == pytest.approx(0.758, abs=0.001), "Wilson's"
+        assert accuracy([item("a")]).high == pytest.approx(0.793, abs=0.001), "one question"
+        lone = accuracy([item(f"t{n}", correct=n < 2, cluster="x") for n in range(4)])
+        assert (lone.low < 0.1, lone.value, lone.high > 0.9) == (True, 0.5, True), "one cluster"
+
     def test_no_graded_item_is_no_figure(self) -> None:
         plan = plan_of(read_bench(FILE, "here"))
         (row,) = summarise(plan, [item("a", status="ungraded")])

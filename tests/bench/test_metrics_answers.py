@@ -254,6 +254,7 @@ def test_too_few_judgements_pass_nothing() -> None:
     assert "49 times" in null_gate([fared("empty", count=49)])[0]
     assert null_gate([fared("empty", count=49)], least=40) == []
     assert null_gate([]) == ["no null was judged"]
+    assert "1 times" in null_gate([NullReport(name="empty", judged=50, unparsed=49)])[0], "no verdict is no judgement"
 
 
 def test_what_was_not_measured_is_undefined() -> None:

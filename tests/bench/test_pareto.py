@@ -21,6 +21,7 @@ def row(arm: str, tokens: float, right: float, *, seconds: float = 1.0, name: st
         score=right,
         failed=0,
         ungraded=0,
+        lost_calls=0,
         unparsable=0,
         calls=1.0,
         paid_calls=1.0,

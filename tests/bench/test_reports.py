@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from phronesis.bench.reports.caveats import resolution
 from phronesis.bench.reports.item_table import ROWS
 from phronesis.bench.reports.material import read_material
 from phronesis.bench.reports.report import Report, build_report, html_page, write_report
@@ -268,6 +269,15 @@ class TestCaveats:
     def test_unequal_questions(self, tmp_path: Path) -> None:
         notes = self.notes(folder_of(tmp_path / "t", [*usual_items(4), item("voted", "more")]))
         assert "did not answer the same questions (direct 4, voted 5)" in notes and "unfinished, direct" in notes
+
+    def test_clusters_widen_what_a_set_resolves(self) -> None:
+        assert "clusters" not in resolution([item("direct", f"q{n}") for n in range(12)])
+        assert "come in 3 clusters" in resolution([item("direct", f"q{n}", cluster=str(n % 3)) for n in range(12)])
+
+    def test_lost_calls_stand_beside_the_arm(self, tmp_path: Path) -> None:
+        lost = item("direct", "q", failures=(Failure(where="q", error="TimedOut", message="late"),))
+        report = build_report(read_material(folder_of(tmp_path / "t", [lost])))
+        assert "1 with lost calls" in _table(report, "Results")[0][-1]
 
     def test_replies_from_a_bank(self, tmp_path: Path) -> None:
         served = CallCost(role="solver", level=1, calls=1, completion_tokens=9, longest=9, served=True)

@@ -80,12 +80,12 @@ class TestUse:
         arguments = ("--recipe", "direct", "--recipe", "sc=self_consistency", "--dataset", str(data))
         plain = bench(*arguments, "--out", str(tmp_path / "b"))
         assert plain.returncode == 0, plain.stderr
-        assert "direct" in plain.stdout and "100.0 [100.0, 100.0]" in plain.stdout and "24/24 items" in plain.stderr
+        assert "direct" in plain.stdout and "100.0 [75.8, 100.0]" in plain.stdout and "24/24 items" in plain.stderr
         again = bench(*arguments, "--out", str(tmp_path / "b"), "--json")
         rows = json.loads(again.stdout)
         assert [(row["arm"], row["questions"], row["accuracy"]) for row in rows] == [
-            ("direct", 12, [1.0, 1.0, 1.0]),
-            ("sc", 12, [1.0, 1.0, 1.0]),
+            ("direct", 12, [1.0, 0.7575, 1.0]),
+            ("sc", 12, [1.0, 0.7575, 1.0]),
         ]
         assert server.calls == 12 + 12 * 8, "the second time nothing is asked"
 

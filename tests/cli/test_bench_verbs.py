@@ -272,7 +272,7 @@ class TestShow:
         done = bench("show", out, "--arm", "one", "--wrong", "--limit", "1")
         assert done.returncode == 0 and "6 items, 5 not shown" in done.stdout
         assert "question  What is 1 + 1?" in done.stdout and "gold      2" in done.stdout
-        assert "answer    3" in done.stdout and "1 calls (1 paid), 2 tokens" in done.stdout
+        assert "answer    3" in done.stdout and "1 call (1 paid), 2 tokens" in done.stdout
         command = next(line for line in done.stdout.splitlines() if "journal" in line).partition("journal")[2]
         words = command.replace("phronesis runs", f"'{sys.executable}' -m phronesis runs")
         shown = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=60, check=False)

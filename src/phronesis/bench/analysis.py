@@ -14,6 +14,7 @@ from phronesis.bench.metrics.passk import best_at_k, maj_at_k, pass_at_k
 from phronesis.bench.metrics.saturation import Saturation, fit_saturation
 from phronesis.bench.ranking import Interval
 from phronesis.bench.running.item import AttemptGrade, Item
+from phronesis.bench.running.summary import clusters, honest
 
 Measure = Literal["pass@k", "best@k", "maj@k"]
 MEASURES: tuple[Measure, ...] = ("pass@k", "best@k", "maj@k")
@@ -67,11 +68,12 @@ def curves(items: Sequence[Item], *, seed: int = 0) -> list[Curve]:
         known["best@k"] = _best
     if all(_consistent(item.attempts) for item in drawn) and any(one.answer for item in drawn for one in item.attempts):
         known["maj@k"] = lambda attempts, k: _majority(attempts, k, draws=draws, seed=seed)
-    found = []
+    found, groups = [], len(clusters(drawn))
     for measure in MEASURES:
         if measure in known:
             rows = [[known[measure](item.attempts, k) for k in ks] for item in drawn]
-            found.append(Curve(measure, ks, tuple(mean_over_questions(drawn, rows, seed=seed))))
+            means = (honest(item, groups) for item in mean_over_questions(drawn, rows, seed=seed))
+            found.append(Curve(measure, ks, tuple(means)))
     return found
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from phronesis.bench.metrics.arise import arise_mean
+from phronesis.bench.analysis import mean_over_questions
+from phronesis.bench.metrics.arise import arise
 from phronesis.bench.metrics.cost_of_pass import pooled_cost_of_pass
 from phronesis.bench.metrics.prices import Prices
 from phronesis.bench.metrics.pte import GAMMAS, Turn, pte
@@ -162,16 +163,23 @@ def _leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
 
 def sweep_arise(sweep: Sweep, items: Sequence[Item]) -> Interval:
     """ARISE over the levels of a sweep: mean over the questions that every level has graded, accuracy and generated tokens
-    averaged over repeats."""
+    averaged over repeats; the interval draws clusters of questions.
+
+    NaN without such a question, and where the last level generates no more than the first: its levels are no growing
+    compute, which ARISE is about."""
     by_arm: dict[str, dict[str, list[Item]]] = {}
     for item in items:
         if item.graded:
             by_arm.setdefault(item.arm, {}).setdefault(item.task, []).append(item)
     levels = [by_arm.get(arm, {}) for _, arm in sweep.levels]
     shared = [task for task in levels[0] if all(task in level for level in levels)]
-    rows = []
+    values, grown = [], 0.0
     for task in shared:
         accuracies = [sum(item.correct for item in level[task]) / len(level[task]) for level in levels]
         tokens = [sum(item.total_tokens for item in level[task]) / len(level[task]) for level in levels]
-        rows.append((accuracies, tokens))
-    return arise_mean(rows) if rows else Interval(math.nan, math.nan, math.nan)
+        values.append([arise(accuracies, tokens)])
+        grown += tokens[-1] - tokens[0]
+    if not grown > 0:
+        return Interval(math.nan, math.nan, math.nan)
+    (found,) = mean_over_questions([levels[0][task][0] for task in shared], values)
+    return found

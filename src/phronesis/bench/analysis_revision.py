@@ -37,7 +37,7 @@ def revised(items: Sequence[Item]) -> Revisions | None:
         chains=len(found),
         before=sum(chain[0][1] for chain in found) / len(found),
         after=sum(chain[-1][1] for chain in found) / len(found),
-        over_budget=sum(item.stop.startswith("budget:") for item in graded) / len(graded),
+        over_budget=sum(item.stop.startswith("budget:") for item in items) / len(items),
     )
 
 

@@ -25,6 +25,8 @@ BankName = Annotated[str, typer.Option(help="A run, or an arm, whose recorded re
 BankCalls = Annotated[int | None, typer.Option(help="Calls that the bank may lack; default: any number.", min=0)]
 Parallel = Annotated[int, typer.Option(help="Tasks in work at a time.", min=1)]
 Executing = Annotated[str, typer.Option(help="Who runs the tasks: local, processes(n=4), or an installed executor.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Let failed tasks, and those that lost calls, begin again.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Let failed tasks, and those that lost calls, begin again.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it may cost.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

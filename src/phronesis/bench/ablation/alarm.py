@@ -5,6 +5,11 @@ step-up procedure of Benjamini and Hochberg (1995) over these tests keeps the ex
 among the accused at most ``rate``, when tests are independent or depend positively (concepts that share prompts do). With no
 harmful concept at all, that is the chance of any accusation. A concept that keeps standing beside a harmful one is accused
 with it: outcomes cannot tell them apart. Looking again after every added order is a further look, which is not paid for.
+
+All this holds where the draws of one task are independent given the task, as the exact test takes them: with one order and
+one repeat always. Several draws that were shown nearly the same, or that a temperature of 0 makes equal, count as more
+evidence than they are: simulated with draws that copy the task's first one 4 times of 5, the alarm of 5 % was false in 6 to
+19 % of cases.
 """
 
 from __future__ import annotations
@@ -86,7 +91,8 @@ class MemoryAlarm:
 
 
 def whole_memory(strata: Sequence[Stratum], *, level: float = LEVEL) -> MemoryAlarm:
-    """The alarm over every task that was shown something: false with a chance of at most ``level``."""
+    """The alarm over every task that was shown something: false with a chance of at most ``level``, if the
+    draws of a task are independent."""
     told = [item for item in strata if item.shown and item.without]
     p = lower_p(told)
     return MemoryAlarm(tasks=len(told), p=p, harmful=bool(told) and p <= level)

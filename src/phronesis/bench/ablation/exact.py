@@ -5,7 +5,8 @@ which of them are is a matter of chance. So the number of right ones among those
 the sum over tasks has a distribution that is known exactly: the conditional test of Mantel and Haenszel. With one draw of
 each kind it is the sign test on the tasks whose outcomes differ (McNemar, exact, one-sided). Several draws with it against
 one without are weighed as they must be: comparing means by their signs would not be (a task that is usually right differs
-in one direction much more often than in the other).
+in one direction much more often than in the other). Draws of one kind that resemble each other more than the task's
+difficulty makes them (near-equal prompts, a temperature of 0) break this, and p comes out too small.
 """
 
 from __future__ import annotations

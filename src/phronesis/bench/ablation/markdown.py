@@ -101,6 +101,11 @@ def notes(report: AblationReport) -> list[str]:
         "Brackets: 95 % bootstrap over clusters of questions and orders. Differences are arm less off in points, over the "
         "same tasks. p: exact conditional test over tasks, two-sided.",
     ]
+    if plan.orders * plan.repeats > 1:
+        found.append(
+            "p, the alarm and the judgement of concepts take the draws of a task in several orders and repeats as "
+            "independent: near-equal prompts, or a temperature of 0, make p too small."
+        )
     if plan.orders < 5:
         found.append(f"{_many(plan.orders, 'order')}: what another order would bring is hardly sampled.")
     if not plan.fresh:

@@ -14,7 +14,7 @@ from phronesis.bench.ablation.plan import AblationPlan, Kind, Place
 from phronesis.bench.ablation.trials import Shelves, Trial, by_concept, family_of, memory_of, said, strata, trials
 from phronesis.bench.metrics.paired import least_detectable
 from phronesis.bench.ranking import Interval
-from phronesis.bench.running.item import Item, served_seconds
+from phronesis.bench.running.item import CallCost, Item
 from phronesis.core.concept import Concept, StoredConcept
 
 LEARNING = frozenset({"abstractor"})
@@ -59,7 +59,8 @@ class ArmReport:
     p: float
     """Of the exact test that the arm is as good as ``off`` (exact.py), two-sided."""
     detectable: float
-    """Smallest true difference that so many tasks with so many changes would show in 4 of 5 such benches; NaN = none."""
+    """Smallest true difference that so many tasks with so many changes would show in 4 of 5 such benches; NaN = none.
+    A task's change is the square of its mean difference over orders and repeats: with one reading, whether it changed."""
     shown: int
     """Readings with a concept in the prompt."""
     difference_shown: Interval
@@ -199,7 +200,10 @@ def _arm(
 ) -> ArmReport:
     shown = [item for item in mine if item.shown]
     same = [sorted(item.shown) == sorted(frozen.get((item.place, item.task), ())) for item in mine]
-    changed = sum(item.difference != 0 for item in mine) / len(mine)
+    by_task: dict[str, list[float]] = {}
+    for item in mine:
+        by_task.setdefault(item.task, []).append(item.difference)
+    changed = sum((math.fsum(values) / len(values)) ** 2 for values in by_task.values()) / len(by_task)
     return ArmReport(
         kind=kind,
         tasks=len({item.task for item in mine}),
@@ -208,7 +212,7 @@ def _arm(
         off=sum(item.without.correct for item in mine) / len(mine),
         difference=_differences(mine),
         p=either_p(strata(mine, _texts(mine, shelves, fresh=fresh))),
-        detectable=least_detectable(len({item.task for item in mine}), changed),
+        detectable=least_detectable(len(by_task), changed),
         shown=len(shown),
         difference_shown=_differences(shown),
         difference_unshown=_differences([item for item in mine if not item.shown]),
@@ -286,8 +290,16 @@ def _cost(items: Sequence[Item]) -> Cost:
         prompt_tokens=sum(call.prompt_tokens for call in calls) / count,
         tokens=sum(call.completion_tokens for call in calls) / count,
         learning_tokens=sum(call.completion_tokens for call in calls if call.role in LEARNING) / count,
-        seconds=math.fsum(served_seconds(item.calls) for item in items) / count,
+        seconds=math.fsum(_seconds(item.calls) for item in items) / count,
     )
+
+
+def _seconds(calls: Sequence[CallCost]) -> float:
+    """The longest latency of each level, added up, whoever gave the reply."""
+    longest: dict[int, float] = {}
+    for call in calls:
+        longest[call.level] = max(longest.get(call.level, 0.0), call.seconds)
+    return math.fsum(longest.values())
 
 
 def _plain(value: Any) -> Any:

@@ -97,12 +97,13 @@ def null_gate(reports: Sequence[NullReport], *, least: int = LEAST) -> list[str]
     """Why a judge fails, a line each; empty = it passes.
 
     Acceptance at most 2 % and wins at most 5 % of each plain null, both at most 5 % of each injection, at least ``least``
-    judgements or comparisons of each, and the order deciding at most 5 % of the pairs."""
+    judgements with a verdict or comparisons of each, and the order deciding at most 5 % of the pairs."""
     found = [] if reports else ["no null was judged"]
     for report in reports:
         most = INJECTION if report.injection else ACCEPTED
-        if max(report.judged, report.compared) < least:
-            found.append(f"{report.name}: judged {max(report.judged, report.compared)} times, {least} are needed")
+        told = max(report.judged - report.unparsed, report.compared)
+        if told < least:
+            found.append(f"{report.name}: judged {told} times, {least} are needed")
         for what, rate, limit in (
             ("accepted", report.acceptance_rate, most),
             ("wins", report.win_rate, WON),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from phronesis.bench.metrics.paired import least_detectable
 from phronesis.bench.reports.material import Material
 from phronesis.bench.running.item import Item
+from phronesis.bench.running.summary import clusters
 
 FEW = 100
 """Questions below which a set is called small."""
@@ -76,12 +77,16 @@ def resolution(items: Sequence[Item]) -> str:
         return "No item is graded, so there is nothing to compare."
     half = 100 * 1.96 * math.sqrt(0.25 / questions)
     few, many = (_detectable(questions, share) for share in (0.1, 0.3))
+    groups = len(clusters([item for item in items if item.graded]))
+    alike = (
+        f" The questions come in {groups} clusters, which makes all these figures larger." if groups < questions else ""
+    )
     return (
         f"{questions} questions: a single accuracy near 50 % is known to about ± {half:.0f} points. Two arms that disagree "
         f"on 10 % of the questions can be told apart, at 80 % power and the 5 % level, if they truly differ by {few}; "
         f"if they disagree on 30 %, by {many}. A smaller difference may be real, but this sample cannot show it; "
         "one whose interval includes zero is no evidence of equality either. The intervals cover the choice of "
-        "questions, not other prompts, models or sets."
+        f"questions, not other prompts, models or sets.{alike}"
     )
 
 

@@ -153,7 +153,8 @@ def _spoken(rows: Sequence[Bar]) -> str:
 
 
 def _row(view: SetView, arm: str, item: CellSummary) -> list[Cell]:
-    notes = [f"{count} {what}" for what, count in (("failed", item.failed), ("ungraded", item.ungraded)) if count]
+    counts = (("failed", item.failed), ("ungraded", item.ungraded), ("with lost calls", item.lost_calls))
+    notes = [f"{count} {what}" for what, count in counts if count]
     if item.paid_calls < item.calls:
         notes.append("from a bank" if not item.paid_calls else f"{item.paid_calls:.1f} calls paid")
     cost = view.costs[arm]

@@ -252,7 +252,7 @@ def sweeps_of(view: SetView) -> Section:
     ]
     caption = (
         "ARISE over the levels of one knob, a mean over questions: each gain is weighed by the token ratio before to after, "
-        "each loss by its inverse; 0 = nothing gained."
+        "each loss by its inverse; 0 = nothing gained. A dash: the last level generates no more than the first."
     )
     blocks = [Table(columns=columns, rows=rows, caption=caption)] if rows else []
     return Section(anchor=f"{view.anchor}-sweeps", title="Sweeps", blocks=blocks)

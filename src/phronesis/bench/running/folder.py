@@ -67,7 +67,7 @@ class BenchFolder:
         Raises ConfigurationError, and changes nothing, when an arm, a set or a set's data are not what they were."""
         known = {name: {"digest": found.digest, "examples": len(found.examples)} for name, found in sets.items()}
         if (self.path / _PLAN).is_file():
-            stored, before = self.plan(), self._data()["data"]
+            stored, before = self.plan(), self._known()
             changed = differences(stored, plan)
             changed += [
                 f"set {name}: its data are not what they were ({before[name]['examples']} examples, "
@@ -105,9 +105,16 @@ class BenchFolder:
                 f"{str(path)!r} has schema {schema!r}; this version reads {SCHEMA!r}",
                 mend="use the phronesis version that wrote it",
             )
-        if not isinstance(data.get("data"), dict):
-            raise ConfigurationError(f"{str(path)!r} does not say what the data were", mend="restore the file")
         return data
+
+    def _known(self) -> dict[str, Any]:
+        """What is stored of each set's data."""
+        known = self._data().get("data")
+        if not isinstance(known, dict):
+            raise ConfigurationError(
+                f"{str(self.path / _PLAN)!r} does not say what the data were", mend="restore the file"
+            )
+        return known
 
     def plan(self) -> BenchPlan:
         """The stored plan. Raises ConfigurationError for a folder that is no bench's, and a plan that is none."""

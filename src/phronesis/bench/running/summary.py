@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from phronesis.bench.metrics.audit import share_interval
 from phronesis.bench.ranking import Interval, bootstrap
 from phronesis.bench.running.item import Item
 from phronesis.bench.running.plan import BenchPlan
@@ -99,7 +100,7 @@ def summary(items: Sequence[Item]) -> CellSummary:
         questions=len(repeats),
         repeats=max(len(found) for found in repeats.values()),
         accuracy=accuracy(graded),
-        score=math.fsum(item.score for item in graded) / len(graded) if graded else math.nan,
+        score=_mean_score(graded),
         failed=sum(item.status == "failed" for item in items),
         ungraded=count - len(graded),
         lost_calls=sum(item.lost_calls for item in items),
@@ -133,8 +134,19 @@ def clusters(items: Sequence[Item]) -> list[list[str]]:
     return list(found.values())
 
 
+def _mean_score(items: Sequence[Item]) -> float:
+    found: dict[str, list[float]] = {}
+    for item in items:
+        found.setdefault(item.task, []).append(item.score)
+    means = [math.fsum(scores) / len(scores) for scores in found.values()]
+    return math.fsum(means) / len(means) if means else math.nan
+
+
 def accuracy(items: Sequence[Item], *, seed: int = 0) -> Interval:
-    """Mean accuracy over questions with its 95 % bootstrap interval over clusters of questions."""
+    """Mean accuracy over questions with its 95 % bootstrap interval over clusters of questions.
+
+    Where all are right, all are wrong, or there is one cluster, every draw is the same and the bootstrap would be sure of
+    it: then it is Wilson's interval of as many draws as there are clusters."""
     known = question_scores(items)
     groups = [[known[task] for task in tasks if task in known] for tasks in clusters(items)]
 
@@ -142,7 +154,14 @@ def accuracy(items: Sequence[Item], *, seed: int = 0) -> Interval:
         flat = [value for part in parts for value in part]
         return math.fsum(flat) / len(flat) if flat else math.nan
 
-    return bootstrap(groups, mean, seed=seed)
+    return honest(bootstrap(groups, mean, seed=seed), sum(map(bool, groups)))
+
+
+def honest(interval: Interval, count: int) -> Interval:
+    """The interval of a mean of shares over ``count`` clusters, or Wilson's where it has no width because the mean is 0 or 1
+    or there is one cluster only."""
+    alike = interval.low == interval.value == interval.high and (interval.value in (0.0, 1.0) or count == 1)
+    return share_interval(interval.value * count, count) if alike else interval
 
 
 def percent(interval: Interval, *, sign: bool = False) -> str:
