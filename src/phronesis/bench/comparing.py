@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
-from phronesis.bench.ablation.exact import Stratum, either_p
 from phronesis.bench.metrics.paired import McNemar, least_detectable, mcnemar, paired_difference
+from phronesis.bench.metrics.swapped import swapped_p
 from phronesis.bench.ranking import Interval
 from phronesis.bench.running.item import Item
 from phronesis.bench.running.summary import clusters, question_scores
@@ -39,8 +40,8 @@ class Comparison:
     mcnemar: McNemar | None
     """None where a question was asked more than once in an arm."""
     p: float
-    """Exact, two-sided: McNemar's, or with several draws of a question its conditional form (Mantel-Haenszel). NaN without
-    a shared question."""
+    """Exact, two-sided, over clusters (metrics/swapped.py); with one draw of questions that stand alone it is McNemar's.
+    NaN without a shared question."""
     corrected: float
     """p after Holm's correction over all comparisons that were made together."""
     tokens: Interval
@@ -48,7 +49,7 @@ class Comparison:
     seconds: Interval
     detectable: float
     """True difference that so many questions show at 80 % power, if they tell the arms apart as often as here; NaN where no
-    difference would show. Clusters make it larger."""
+    difference would show. Several draws make it smaller, clusters larger."""
 
     @property
     def discordant(self) -> int:
@@ -166,18 +167,27 @@ def _compared(
         arm_better=better,
         baseline_better=worse,
         mcnemar=tested,
-        p=_p(tested, [Stratum(without=before[task], shown=after[task]) for task in shared]),
+        p=_p(before, after, groups) if shared else math.nan,
         corrected=math.nan,
         tokens=paired_ratio(costs[0][0], costs[1][0], groups),
         seconds=paired_ratio(costs[0][1], costs[1][1], groups),
-        detectable=least_detectable(len(shared), (better + worse) / len(shared)) if shared else math.nan,
+        detectable=least_detectable(len(shared), _changes(scores, shared)) if shared else math.nan,
     )
 
 
-def _p(tested: McNemar | None, strata: Sequence[Stratum]) -> float:
-    if tested is not None:
-        return tested.p
-    return either_p(strata) if strata else math.nan
+def _p(
+    before: Mapping[str, tuple[bool, ...]], after: Mapping[str, tuple[bool, ...]], groups: Sequence[Sequence[str]]
+) -> float:
+    def share(right: Sequence[bool]) -> Fraction:
+        return Fraction(sum(right), len(right))
+
+    shared = [[task for task in group if task in before and task in after] for group in groups]
+    return swapped_p([sum((share(after[task]) - share(before[task]) for task in mine), Fraction(0)) for mine in shared])
+
+
+def _changes(scores: Sequence[Mapping[str, float]], shared: Sequence[str]) -> float:
+    """Mean square of the questions' differences: with one draw the share of those that tell the two apart."""
+    return math.fsum((scores[1][task] - scores[0][task]) ** 2 for task in shared) / len(shared)
 
 
 def _with_corrected(item: Comparison, corrected: float) -> Comparison:

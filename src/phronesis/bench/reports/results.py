@@ -187,7 +187,9 @@ def paired_differences(view: SetView) -> Section:
         ),
         Column("Better", hint="questions on which this arm does better"),
         Column("Worse", hint="questions on which the baseline does better"),
-        Column("p", hint="exact, two-sided: McNemar's, or its form for several draws of a question"),
+        Column(
+            "p", hint="exact, two-sided: arms swapped cluster by cluster; McNemar's where each question stands alone"
+        ),
         Column("p (Holm)", hint="corrected over all comparisons of this report"),
         Column("Tokens, ×", hint="generated tokens, this arm over the baseline"),
         Column("Resolves, points", hint="true difference that these questions would show at 80 % power"),
