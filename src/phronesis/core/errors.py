@@ -26,7 +26,10 @@ PhronesisError
 │   ├── EmbedderMismatch          vectors of another embedder
 │   ├── IndexDamaged              the vector index lost rows; search goes on exactly, rebuild mends it
 │   └── Conflict                  somebody else changed the concept first
-└── ToolError
+├── ToolError                     a tool failed, or may not be run
+│   └── ResumeRefused             a tool keeps state between calls, and an earlier session's is gone
+├── RetrievalError                a retriever failed
+└── AwaitingAnswer                a person has to answer before the task goes on; nothing is lost
 
 ``effect`` journals the ones marked ``recorded``: on replay the same failure is raised at the same place.
 """
@@ -161,6 +164,18 @@ class Conflict(ConceptStoreError):
 
 class ToolError(PhronesisError):
     recorded = True
+
+
+class ResumeRefused(ToolError):
+    recorded = False
+
+
+class RetrievalError(PhronesisError):
+    recorded = True
+
+
+class AwaitingAnswer(PhronesisError):
+    """``details``: ``task``, ``key`` of the question, and ``request``, what is asked."""
 
 
 def _tree(root: type[PhronesisError]) -> dict[str, type[PhronesisError]]:
