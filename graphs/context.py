@@ -13,6 +13,8 @@ from phronesis.core.journal import EventType
 from phronesis.core.ports import AnswerSpace, ChatClient, ProgramRunner
 from phronesis.core.result import Candidate, Failure
 from phronesis.core.task import Task
+from phronesis.graphs.nodes.calling import ToolBox
+from phronesis.graphs.nodes.searching import Searcher
 from phronesis.graphs.policies.reward import RewardStatistics
 
 
@@ -50,6 +52,10 @@ class RunContext:
     """Runs programs under limits; each run is a journalled effect."""
     bank: Callable[[str], Sequence[Candidate]]
     """The attempts at this task that a finished run recorded, by the run's id."""
+    search: Searcher
+    """Searches the recipe's documents."""
+    tools: ToolBox
+    """The recipe's tools."""
     memory: str = ""
     """The rendered memory section of the solver's prompt; empty = none."""
     recall_again: Callable[[str, Branch], Awaitable[str]] | None = None

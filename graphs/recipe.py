@@ -24,7 +24,9 @@ from phronesis.core.settings import Settings, addresses
 from phronesis.core.task import AnswerFormat, Task, as_task
 from phronesis.graphs.memory_section import MemorySection
 from phronesis.graphs.registry import find
+from phronesis.graphs.retrieval_section import RetrievalSection
 from phronesis.graphs.strategy import Knobs, Strategy
+from phronesis.graphs.tools_section import ToolsSection
 from phronesis.tools.extraction import Extraction
 
 SCHEMA = "phronesis/recipe/1"
@@ -121,6 +123,8 @@ class RecipeFile(_Section):
     models: dict[str, ModelSection] = {}
     """By role; ``default`` serves every role without an entry."""
     memory: MemorySection = MemorySection()
+    retrieval: RetrievalSection = RetrievalSection()
+    tools: ToolsSection = ToolsSection()
     budget: Budget = Budget()
     """Limits of one task."""
     answer: AnswerSection = AnswerSection()
@@ -301,7 +305,13 @@ def _explain(
 def _fields_at(path: tuple[str, ...]) -> list[str]:
     if not path:
         return [field.alias or name for name, field in RecipeFile.model_fields.items()]
-    sections: dict[str, type[BaseModel]] = {"memory": MemorySection, "answer": AnswerSection, "budget": Budget}
+    sections: dict[str, type[BaseModel]] = {
+        "memory": MemorySection,
+        "retrieval": RetrievalSection,
+        "tools": ToolsSection,
+        "answer": AnswerSection,
+        "budget": Budget,
+    }
     if path[0] == "models":
         return list((SamplingSection if path[-1] == "sampling" else ModelSection).model_fields)
     return list(sections[path[0]].model_fields) if path[0] in sections else []

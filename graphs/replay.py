@@ -29,6 +29,8 @@ from phronesis.graphs.registry import find
 from phronesis.graphs.replay_source import paid, served_by
 from phronesis.graphs.run import Run
 from phronesis.graphs.run_folder import new_run_id, run_folder
+from phronesis.graphs.sources import Sources
+from phronesis.graphs.unread_memory import UnreadMemory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,7 @@ async def start_replay(
     run.journal.listeners += [replay.hear, *([listener] if listener else [])]
     started = recording.started
     run.mounts = dict(started.get("memory_mounts", {}))
+    run.sources = Sources(recipe, found, memory=UnreadMemory, pinned=started, replayed=True)
     endpoints = endpoints_for(list(roles_of(recipe)), recipe.file.models, found, recording.models)
     models = {role: endpoint.model for role, endpoint in endpoints.items()}
     statistics = {family: RewardStatistics(**item) for family, item in started["statistics"].items()}

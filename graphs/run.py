@@ -30,6 +30,7 @@ from phronesis.graphs.run_folder import CONSOLIDATION, disturbed_tasks, failed_t
 from phronesis.graphs.scorer_files import check_files, pinned_files, scorers_of
 from phronesis.graphs.scorer_records import ScorerRecords
 from phronesis.graphs.solve import Surroundings, solve_task
+from phronesis.graphs.sources import Sources
 from phronesis.graphs.unread_memory import UnreadMemory
 from phronesis.memory.mounts import MountedMemory
 from phronesis.memory.session import Memory
@@ -57,6 +58,8 @@ class Run:
         self._announced: set[str] = set()
         self._statuses: dict[str, str] = {}
         self._rewards: dict[str, dict[str, float]] = {}
+        self.sources = Sources(recipe, settings, memory=self._open_memory)
+        """What is searched and called."""
         self._memory: Memory | MountedMemory | None = None
         self._opening = threading.Lock()
         self.mounts: dict[str, int] = {}
@@ -122,6 +125,7 @@ class Run:
         version = None if mode == "off" else await asyncio.to_thread(lambda: self._open_memory().version())
         pinned = version if mode == "frozen" else None
         self.warnings = await asyncio.to_thread(self._scorer_warnings, models)
+        await self.sources.begin()
         self.begin(models, statistics, pinned, texts=texts)
         self.surround(endpoints, models, statistics, pinned)
 
@@ -145,6 +149,7 @@ class Run:
             "models": models,
             "memory_version": version,
             "memory_mounts": self.mounts,
+            **self.sources.pins,
             "statistics": {family: asdict(item) for family, item in statistics.items()},
             "texts": texts,
             "warnings": list(self.warnings),
@@ -210,6 +215,9 @@ class Run:
         run.extra = dict(started.data["extra"])
         run.warnings = tuple(started.data.get("warnings", ()))
         run.mounts = dict(started.data.get("memory_mounts", {}))
+        run.sources = Sources(
+            recipe, found, memory=run._open_memory, pinned=started.data, replayed=bool(run.replayed_from)
+        )
         run._announced = {task.id for task in run.tasks}
         models = dict(started.data["models"])
         endpoints = endpoints_for(list(roles_of(recipe)), recipe.file.models, found, models)
@@ -236,6 +244,7 @@ class Run:
             memory=UnreadMemory if self.replayed_from else self._open_memory,
             memory_version=version,
             banks=Banks(self.settings),
+            sources=self.sources,
             warnings=self.warnings,
             recording=self.recording,
             replayed_from=self.replayed_from,
@@ -370,6 +379,7 @@ class Run:
         finally:
             if self.recording is not None:
                 self.recording.close()
+            await self.sources.close()
             await release_pools()
             if self._memory is not None:
                 self._memory.close()

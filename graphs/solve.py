@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 from langgraph.graph.state import CompiledStateGraph
@@ -13,21 +13,26 @@ from phronesis.agents.client.run_client import Journaled
 from phronesis.core.budget import Account, Branch
 from phronesis.core.chat import Usage
 from phronesis.core.effects import Effects
-from phronesis.core.errors import BudgetExhausted
+from phronesis.core.errors import AwaitingAnswer, BudgetExhausted
 from phronesis.core.journal import Journal
 from phronesis.core.ports import ChatClient, ConceptMemory
 from phronesis.core.recording import Recording
-from phronesis.core.result import MemoryReport, Result, RoleUsage, UsageReport
+from phronesis.core.result import MemoryReport, Result, RoleUsage, ToolUsage, UsageReport
+from phronesis.core.site import Site
 from phronesis.core.task import Task
+from phronesis.core.tool import ToolCall, ToolSpec
 from phronesis.graphs.banks import Banks
-from phronesis.graphs.context import RunContext
+from phronesis.graphs.context import Reports, RunContext
 from phronesis.graphs.endpoints import RoleEndpoint
 from phronesis.graphs.nodes.accepting import judge_run
+from phronesis.graphs.nodes.calling import ToolBox, Verdict
 from phronesis.graphs.nodes.learn import Draft, Learner
 from phronesis.graphs.nodes.programs import JournaledPrograms
 from phronesis.graphs.nodes.recalling import Recaller
+from phronesis.graphs.nodes.searching import Searcher
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import ModelSection, Recipe
+from phronesis.graphs.sources import Sources
 from phronesis.graphs.state import Outcome
 from phronesis.tools.answers import answer_space
 from phronesis.tools.python_execution import PythonPrograms
@@ -46,6 +51,8 @@ class Surroundings:
     """Model name by role, pinned."""
     statistics: Mapping[str, RewardStatistics]
     memory: Callable[[], ConceptMemory]
+    sources: Sources
+    """Documents and tools."""
     banks: Banks
     """Recorded runs whose attempts may be scored again."""
     warnings: tuple[str, ...]
@@ -74,6 +81,17 @@ def _context(around: Surroundings, task: Task, effects: Effects, account: Accoun
         own = recipe.file.models.get(role, ModelSection()).sampling_values
         return {**default, **own}
 
+    reports = Reports()
+    search = Searcher(around.sources, effects, where=recipe.file.retrieval.where, degraded=reports.degraded)
+    section = recipe.file.tools
+
+    def asks(spec: ToolSpec) -> bool:
+        return section.approve == "all" or (section.approve == "dangerous" and spec.dangerous)
+
+    async def approve(call: ToolCall, site: Site) -> Verdict:
+        raise AwaitingAnswer(f"{call.name!r} is dangerous", mend='[tools] approve = "none"', task=task.id)
+
+    tools = ToolBox(around.sources, effects, approve, asks, section.output, found=search.found)
     return RunContext(
         task=task,
         answers=answer_space(task.answer_format or recipe.file.answer.format, recipe.file.answer.extraction),
@@ -85,6 +103,9 @@ def _context(around: Surroundings, task: Task, effects: Effects, account: Accoun
         statistics=around.statistics,
         programs=JournaledPrograms(PythonPrograms(), effects),
         bank=lambda run: around.banks.attempts(run, task.id),
+        search=search,
+        tools=tools,
+        reports=reports,
     )
 
 
@@ -179,7 +200,8 @@ def _usage(account: Account) -> UsageReport:
         return {name: getattr(usage, name) for name in RoleUsage.model_fields}
 
     by_role = {role: RoleUsage(**fields(usage)) for role, usage in sorted(account.by_role.items())}
-    return UsageReport(**fields(account.usage), seconds=round(account.seconds, 3), by_role=by_role)
+    tools = {name: ToolUsage(**asdict(spent)) for name, spent in sorted(account.by_tool.items())}
+    return UsageReport(**fields(account.usage), seconds=round(account.seconds, 3), by_role=by_role, tools=tools)
 
 
 def _result(around: Surroundings, ctx: RunContext, outcome: Outcome, memory: MemoryReport | None) -> Result:
@@ -201,6 +223,7 @@ def _result(around: Surroundings, ctx: RunContext, outcome: Outcome, memory: Mem
         degraded=tuple(ctx.reports.degraded),
         failures=tuple(failures),
         memory=memory,
+        retrieval=ctx.search.report(),
         decisions=tuple(ctx.reports.decisions),
         recipe=around.recipe.name,
         strategy=around.recipe.strategy.name,

@@ -41,5 +41,9 @@ class Strategy(Generic[K]):
     """Most LangGraph super-steps of one task: the recursion limit."""
     needs: Callable[[K], Mapping[str, tuple[Capability, ...]]]
     """Role -> what its endpoint must offer; names every role the strategy calls."""
+    retrieves: Callable[[K], bool] = lambda knobs: False
+    """Whether it searches documents, so that the recipe has to name some."""
+    uses_tools: Callable[[K], bool] = lambda knobs: False
+    """Whether it calls the tools of the recipe's section ``[tools]``."""
     scorers: Callable[[K], tuple[str, ...]] = lambda knobs: ()
     """The scorers the knobs name, as written; a run says so when one of them tested at chance."""

@@ -121,7 +121,7 @@ def test_environment_variables_are_put_in_and_secrets_stay_out(
         (HEAD + 'strategy = "direct"\n[memory]\nmodes = "read"\n', "did you mean 'mode'"),
         (HEAD + 'strategy = "direct"\n[knobs]\nmax_tokens = "long"\n', "line 5: knobs.max_tokens = 'long'"),
         (HEAD + 'strategy = "direct"\n[budget]\ncalls = -1\n', "line 5: budget.calls = -1"),
-        (HEAD + 'strategy = "direct"\n[tools]\nx = 1\n', "unknown key 'tools'"),
+        (HEAD + 'strategy = "direct"\n[gadgets]\nx = 1\n', "unknown key 'gadgets'"),
         ("schema = ", "not TOML"),
     ],
 )

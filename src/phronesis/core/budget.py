@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +31,30 @@ class Budget(BaseModel):
     """Active time, over all sessions of a resumed run."""
     depth: int | None = Field(default=None, ge=0)
     """Longest chain of calls that wait for one another."""
+    tools: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Units of a tool, by its name; ``search`` counts the queries of the strategy's own searches too. Never exceeded; branches
+    side by side share them in the order they ask."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpent:
+    """What one tool was used for. Adds up with ``+``."""
+
+    calls: int = 0
+    """Asked for, refused ones included."""
+    units: int = 0
+    """Spent units."""
+    failed: int = 0
+    refused: int = 0
+    """Units not granted, and calls that were not allowed."""
+
+    def __add__(self, other: ToolSpent) -> ToolSpent:
+        return ToolSpent(
+            calls=self.calls + other.calls,
+            units=self.units + other.units,
+            failed=self.failed + other.failed,
+            refused=self.refused + other.refused,
+        )
 
 
 @dataclass
@@ -37,6 +62,7 @@ class Spent:
     """Totals of a whole tree of accounts, by role."""
 
     by_role: dict[str, Usage] = field(default_factory=dict)
+    by_tool: dict[str, ToolSpent] = field(default_factory=dict)
     tokens_in_flight: int = 0
     completions_seen: int = 0
     completion_tokens_seen: int = 0
@@ -130,6 +156,10 @@ class Account:
         return self._spent.by_role
 
     @property
+    def by_tool(self) -> Mapping[str, ToolSpent]:
+        return self._spent.by_tool
+
+    @property
     def denied(self) -> str | None:
         """The limit that stopped something, or None."""
         return self._spent.denied
@@ -208,10 +238,28 @@ class Account:
         self._spent.completions_seen += usage.calls
         self._spent.completion_tokens_seen += usage.completion_tokens
 
+    def units_left(self, tool: str) -> int | None:
+        """Units of a tool that may still be used; None = no limit."""
+        limit = self.budget.tools.get(tool)
+        return None if limit is None else max(0, limit - self._spent.by_tool.get(tool, ToolSpent()).units)
+
+    def units_for(self, tool: str, wanted: int) -> int:
+        """How many of the wanted units may be used, from 0 to ``wanted``; noted when it is fewer. Books nothing."""
+        left = self.units_left(tool)
+        granted = wanted if left is None else min(wanted, left)
+        if granted < wanted:
+            self._spent.denied = self._spent.denied or f"tools.{tool}"
+        return granted
+
+    def book_tool(self, tool: str, spent: ToolSpent) -> None:
+        """Adds what a call of a tool spent."""
+        self._spent.by_tool[tool] = self._spent.by_tool.get(tool, ToolSpent()) + spent
+
     def deny(self, limit: str) -> BudgetExhausted:
-        """Notes that a limit stopped something and returns the error to raise."""
+        """Notes that a limit stopped something and returns the error to raise. ``tools.NAME`` is the limit of a tool."""
         self._spent.denied = self._spent.denied or limit
-        value = getattr(self.budget, limit)
+        tool = limit.removeprefix("tools.")
+        value = self.budget.tools.get(tool) if tool != limit else getattr(self.budget, limit)
         return BudgetExhausted(
             f"the budget of {value} {limit} is used up", mend=f"raise it with --budget {limit}=...", limit=limit
         )

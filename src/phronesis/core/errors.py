@@ -133,7 +133,7 @@ class NotRecorded(ModelError):
 
 
 class BudgetExhausted(PhronesisError):
-    """``details['limit']`` is one of calls, tokens, seconds, depth."""
+    """``details['limit']`` is one of calls, tokens, seconds, depth, tools.NAME."""
 
     recorded = True
 

@@ -81,12 +81,52 @@ class RoleUsage(_Value):
     reasoning_tokens: int = 0
 
 
+class ToolUsage(_Value):
+    """What one tool was used for."""
+
+    calls: int = 0
+    """Asked for, refused ones included."""
+    units: int = 0
+    failed: int = 0
+    refused: int = 0
+
+
 class UsageReport(RoleUsage):
     """What a task spent."""
 
     seconds: float = 0.0
     """Active time, over all sessions of a resumed run."""
     by_role: dict[str, RoleUsage] = {}
+    tools: dict[str, ToolUsage] = {}
+    """By tool; ``search`` counts the queries of the strategy's own searches too."""
+
+
+class FoundPassage(_Value):
+    """A passage that a search brought, and where it stands."""
+
+    id: str
+    title: str = ""
+    source: str = ""
+    """The document."""
+    start: int = 0
+    """First character in the document."""
+    end: int = 0
+    """Character behind the last one; 0 = the source has no positions."""
+    score: float = 0.0
+    """Of the first search that found it."""
+    cited: bool = False
+    """Whether the answer names it as its ground."""
+
+
+class RetrievalReport(_Value):
+    """What was searched and found."""
+
+    retriever: str
+    fingerprint: str = ""
+    """Of the documents as they were searched."""
+    queries: tuple[str, ...] = ()
+    passages: tuple[FoundPassage, ...] = ()
+    """Each once, in the order of the searches."""
 
 
 class MemoryRecall(_Value):
@@ -154,6 +194,8 @@ class Result(_Value):
     """What worked less well than asked for, for example ``recall is lexical: no embedder``."""
     failures: tuple[Failure, ...] = ()
     memory: MemoryReport | None = None
+    retrieval: RetrievalReport | None = None
+    """None = the recipe has no documents to search."""
     decisions: tuple[dict[str, Any], ...] = ()
     """Gate and vote decisions with their inputs, in order."""
     recipe: str = ""

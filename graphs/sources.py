@@ -1,0 +1,112 @@
+"""What a run searches and calls: its retriever and its tools, opened when first needed, held to what the run began with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from phronesis.core.errors import RecipeError, ReplayDiverged, ToolError
+from phronesis.core.ports import ConceptMemory
+from phronesis.core.retrieval import Retriever
+from phronesis.core.settings import Settings
+from phronesis.core.tool import Tool, ToolSpec, ToolSurroundings
+from phronesis.graphs.recipe import Recipe
+
+
+class Sources:
+    """The retriever and the tools of one run."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: Settings,
+        *,
+        memory: Callable[[], ConceptMemory],
+        pinned: Mapping[str, Any] | None = None,
+        replayed: bool = False,
+    ) -> None:
+        """``pinned``: what ``run_started`` has of them. ``replayed``: nothing is searched or called, only read."""
+        self._recipe = recipe
+        self._settings = settings
+        self._memory = memory if recipe.file.memory.mode != "off" else None
+        known = pinned or {}
+        self.retriever_pin: dict[str, str] = dict(known.get("retriever", {}))
+        """Name and fingerprint of the retriever; empty = there is none."""
+        self.specs: tuple[ToolSpec, ...] = tuple(ToolSpec.model_validate(item) for item in known.get("tools", ()))
+        """The tools as the run began with them: what models are told."""
+        self._replayed = replayed
+        self._retriever: Retriever | None = None
+        self._tools: dict[str, Tool] | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def searches(self) -> bool:
+        """Whether the recipe names documents."""
+        return bool(self._recipe.file.retrieval.source)
+
+    async def begin(self) -> None:
+        """Opens what there is and pins it. Raises ConfigurationError, SetupError: nothing has been paid yet."""
+        if self._recipe.strategy.retrieves(self._recipe.knobs) and not self.searches:
+            raise RecipeError(
+                f"{self._recipe.source}: the strategy {self._recipe.strategy.name!r} searches documents, and none are named",
+                mend='name a knowledge base: --set retrieval.kb=NAME, or [retrieval] kb = "NAME" (phronesis kb list)',
+            )
+        if self.searches:
+            found = await self.retriever()
+            self.retriever_pin = {"name": found.name, "fingerprint": found.fingerprint}
+        self.specs = tuple(tool.spec for tool in (await self.tools()).values())
+
+    @property
+    def pins(self) -> dict[str, Any]:
+        """What ``run_started`` keeps, for a resume and for replays."""
+        return {"retriever": self.retriever_pin, "tools": [spec.model_dump(mode="json") for spec in self.specs]}
+
+    async def retriever(self) -> Retriever:
+        """Raises ReplayDiverged when the documents are not what the run began with; ToolError in a replay."""
+        if self._replayed:
+            raise ToolError(
+                "the recording has no result of this search, and a replay does not search", mend="start a run"
+            )
+        async with self._opening:
+            if self._retriever is None:
+                self._retriever = await asyncio.to_thread(self._open)
+        if self.retriever_pin and self._retriever.fingerprint != self.retriever_pin["fingerprint"]:
+            raise ReplayDiverged(
+                f"{self._retriever.name!r} is not what it was when the run began: its documents or their embedder changed",
+                mend="start a new run, or bring the documents back as they were",
+            )
+        return self._retriever
+
+    def _open(self) -> Retriever:
+        from phronesis.tools.retrievers import open_retriever
+
+        return open_retriever(self._recipe.file.retrieval.source, self._settings)
+
+    async def tools(self) -> Mapping[str, Tool]:
+        """The tools by the names that models call them by. Raises ConfigurationError, SetupError, ToolError."""
+        if not self._recipe.file.tools.use:
+            return {}
+        if self._replayed:
+            raise ToolError("the recording has no result of this call, and a replay calls no tool", mend="start a run")
+        from phronesis.tools.table import open_tools
+
+        retriever = await self.retriever() if self.searches else None
+        async with self._opening:
+            if self._tools is None:
+                around = ToolSurroundings(
+                    settings=self._settings,
+                    retriever=None if retriever is None else lambda: retriever,
+                    memory=self._memory,
+                )
+                self._tools = await open_tools(self._recipe.file.tools.use, around)
+        return self._tools
+
+    async def close(self) -> None:
+        """Lets go of whatever was opened. Safe to call twice."""
+        tools, self._tools = self._tools, None
+        for tool in (tools or {}).values():
+            await tool.close()
+        retriever, self._retriever = self._retriever, None
+        if retriever is not None:
+            await retriever.close()
