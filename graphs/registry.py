@@ -15,6 +15,7 @@ SHIPPED = {
     "first_finish": "phronesis.graphs.sampling.first_finish:STRATEGY",
     "magicore": "phronesis.graphs.refinement.magicore:STRATEGY",
     "mixed_vote": "phronesis.graphs.sampling.mixed_vote:STRATEGY",
+    "rag": "phronesis.graphs.retrieval.rag:STRATEGY",
     "retry": "phronesis.graphs.refinement.retry:STRATEGY",
     "self_consistency": "phronesis.graphs.sampling.self_consistency:STRATEGY",
     "self_refine": "phronesis.graphs.refinement.self_refine:STRATEGY",

@@ -223,7 +223,7 @@ def _result(around: Surroundings, ctx: RunContext, outcome: Outcome, memory: Mem
         degraded=tuple(ctx.reports.degraded),
         failures=tuple(failures),
         memory=memory,
-        retrieval=ctx.search.report(),
+        retrieval=ctx.search.report(outcome["chosen"]),
         decisions=tuple(ctx.reports.decisions),
         recipe=around.recipe.name,
         strategy=around.recipe.strategy.name,

@@ -32,8 +32,8 @@ class Searcher:
     queries: dict[str, tuple[str, ...]] = field(default_factory=dict)
     found: dict[str, tuple[Passage, ...]] = field(default_factory=dict)
     """By the key of the search or of the tool call that brought them."""
-    cited: set[str] = field(default_factory=set)
-    """Ids of passages that the answer rests on; strategies fill it in."""
+    cited: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ids of passages by the candidate that rests on them."""
 
     async def search(
         self, queries: Sequence[str], *, k: int, branch: Branch, occurrence: str = "0"
@@ -94,15 +94,21 @@ class Searcher:
             raise RetrievalError(f"{retriever.name!r} answered {len(rows)} of {len(queries)} queries")
         return {"found": rows, "degraded": getattr(retriever, "degraded", None)}
 
-    def report(self) -> RetrievalReport | None:
-        """What the Result says; None = there was nothing to search in."""
+    def cite(self, candidate: str, ids: Sequence[str]) -> None:
+        """Says what a candidate rests on; what no search of the task brought is no ground and is left out."""
+        known = {passage.id for found in self.found.values() for passage in found}
+        self.cited[candidate] = tuple(id for id in ids if id in known)
+
+    def report(self, chosen: str | None) -> RetrievalReport | None:
+        """What the Result says, with the citations of the chosen candidate; None = there was nothing to search in."""
         if not self.sources.searches:
             return None
         passages: dict[str, FoundPassage] = {}
+        cited = self.cited.get(chosen or "", ())
         for _, found in sorted(self.found.items(), key=lambda pair: _natural(pair[0])):
             for item in found:
                 kept = item.model_dump(include={"id", "title", "source", "start", "end", "score"})
-                passages.setdefault(item.id, FoundPassage(**kept, cited=item.id in self.cited))
+                passages.setdefault(item.id, FoundPassage(**kept, cited=item.id in cited))
         ordered = sorted(self.queries.items(), key=lambda pair: _natural(pair[0]))
         return RetrievalReport(
             retriever=self.sources.retriever_pin.get("name", ""),

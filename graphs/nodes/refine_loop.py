@@ -1,0 +1,177 @@
+"""The loop that refining strategies share: solve, assess, feed back, solve again; the best so far is kept at every moment."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+
+from phronesis.core.errors import BudgetExhausted, ModelError
+from phronesis.graphs.context import RunContext
+from phronesis.graphs.nodes.attempts import failure_of, stop_reason
+from phronesis.graphs.state import Outcome
+
+Decision = Literal["accept", "continue", "pivot"]
+"""``continue``: go on along the same line; ``pivot``: give it up and begin another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an assessment says of an attempt."""
+
+    decision: Decision
+    of: str
+    """Id of the candidate."""
+    score: float = 0.0
+    """The best so far is the one with the highest; of equal ones the earlier."""
+    reason: str = ""
+
+
+class LoopState(Outcome, total=False):
+    """What every loop keeps; strategies add their own fields."""
+
+    round: int
+    """Attempts begun."""
+    newest: str | None
+    """Id of the candidate the last attempt brought; None = it brought none."""
+    verdicts: tuple[Verdict, ...]
+    """Oldest first."""
+    go: str
+    """Where the loop goes."""
+
+
+S = TypeVar("S", bound=LoopState)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineLoop(Generic[S]):
+    """The parts of a loop. A part may raise BudgetExhausted, which ends the loop with the best so far.
+
+    An assessment that fails with ModelError is reported and counts as ``continue`` with the lowest score; a feedback that
+    fails is reported, and the next attempt is made without it."""
+
+    state: type[S]
+    solve: Callable[[S, RunContext], Awaitable[Mapping[str, Any]]]
+    """One attempt: sets ``candidates`` and ``newest``, and whatever else it leaves behind."""
+    assess: Callable[[S, RunContext], Awaitable[Verdict]]
+    """What the newest attempt is worth."""
+    feedback: Callable[[S, RunContext, Verdict], Awaitable[Mapping[str, Any]]]
+    """What the next attempt gets to know; called between two attempts only."""
+    rounds: int
+    """Most attempts."""
+    keep: Literal["best", "last"] = "best"
+    """Whose answer is the loop's: ``best`` is the regression guard; ``last`` as methods that trust their last attempt do."""
+    ends: Callable[[Verdict], bool] = lambda verdict: verdict.decision == "accept"
+    finish: Callable[[S, RunContext], Awaitable[Mapping[str, Any]]] | None = None
+    """A last choice among what was found; without one the kept answer stands."""
+    accepted: str = "accepted"
+    """Stop reason of an accepted attempt; that of the last round is ``rounds``."""
+
+    def compiled(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """START -> solve -> assess -> feedback -> solve ... -> finish -> END."""
+        graph = StateGraph(self.state, context_schema=RunContext)
+        ending = "finish" if self.finish else END
+
+        def route(state: LoopState) -> str:
+            return ending if state["go"] == "end" else state["go"]
+
+        # LangGraph reads the context's type from the annotations of plain functions.
+        async def solve(state: LoopState, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+            return await self._solve(state, runtime.context)
+
+        async def assess(state: LoopState, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+            return await self._assess(state, runtime.context)
+
+        async def feedback(state: LoopState, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+            return await self._feedback(state, runtime.context)
+
+        graph.add_node("solve", solve, input_schema=self.state)
+        graph.add_node("assess", assess, input_schema=self.state)
+        graph.add_node("feedback", feedback, input_schema=self.state)
+        graph.add_edge(START, "solve")
+        graph.add_conditional_edges("solve", route, ["assess", ending])
+        graph.add_conditional_edges("assess", route, ["feedback", ending])
+        graph.add_conditional_edges("feedback", route, ["solve", ending])
+        if self.finish:
+
+            async def finish(state: LoopState, runtime: Runtime[RunContext]) -> Mapping[str, Any]:
+                return await self._finish(state, runtime.context)
+
+            graph.add_node("finish", finish, input_schema=self.state)
+            graph.add_edge("finish", END)
+        return graph.compile()
+
+    @property
+    def supersteps(self) -> int:
+        """Most LangGraph super-steps."""
+        return 3 * self.rounds + 4
+
+    async def _solve(self, state: Any, ctx: RunContext) -> Mapping[str, Any]:
+        done = state.get("round", 0)
+        begun: dict[str, Any] = {"round": done + 1, "verdicts": state.get("verdicts", ()), "newest": None}
+        if not done:
+            begun |= {"answer": None, "chosen": None}
+        before = {**state, **begun}
+        try:
+            made = await self.solve(before, ctx)
+        except BudgetExhausted:
+            return {**begun, **self._end(before, ctx, "rounds")}
+        after = {**begun, **made}
+        return {**after, "go": "assess", "stop": "rounds", **self._kept({**before, **made}, begun["verdicts"])}
+
+    async def _assess(self, state: Any, ctx: RunContext) -> Mapping[str, Any]:
+        number = state["round"]
+        try:
+            verdict = await self.assess(state, ctx)
+        except BudgetExhausted:
+            return self._end(state, ctx, "rounds")
+        except ModelError as error:
+            ctx.report(failure_of(error, f"r{number} assessment"))
+            verdict = Verdict("continue", state.get("newest") or "", float("-inf"), error.message)
+        verdicts = (*state["verdicts"], verdict)
+        shown = {name: value for name, value in asdict(verdict).items() if value != float("-inf")}
+        ctx.note("decision", f"assessment{number}", {"rule": "assessment", "round": number, **shown})
+        found: dict[str, Any] = {"verdicts": verdicts, **self._kept(state, verdicts)}
+        if self.ends(verdict):
+            return {**found, **self._end(state, ctx, self.accepted)}
+        if number >= self.rounds:
+            return {**found, **self._end(state, ctx, "rounds")}
+        return {**found, "go": "feedback", "stop": "rounds"}
+
+    async def _feedback(self, state: Any, ctx: RunContext) -> Mapping[str, Any]:
+        try:
+            return {**await self.feedback(state, ctx, state["verdicts"][-1]), "go": "solve"}
+        except BudgetExhausted:
+            return self._end(state, ctx, "rounds")
+        except ModelError as error:
+            ctx.report(failure_of(error, f"r{state['round']} feedback"))
+            return {"go": "solve"}
+
+    async def _finish(self, state: Any, ctx: RunContext) -> Mapping[str, Any]:
+        assert self.finish is not None
+        try:
+            return await self.finish(state, ctx)
+        except BudgetExhausted:
+            return {"stop": stop_reason(ctx, state["candidates"], state["stop"])}
+        except ModelError as error:
+            ctx.report(failure_of(error, "choice at the end"))
+            return {}
+
+    def _kept(self, state: Any, verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
+        """Answer and candidate as they stand: by the verdicts, or the newest one that can be read."""
+        readable = {item.id: item for item in state.get("candidates", ()) if item.answer is not None}
+        newest = readable.get(state.get("newest") or "")
+        if self.keep == "last":
+            chosen = newest
+        else:
+            judged = [verdict for verdict in verdicts if verdict.of in readable]
+            best = max(judged, key=lambda verdict: verdict.score) if judged else None
+            chosen = readable[best.of] if best is not None else newest
+        return {} if chosen is None else {"answer": chosen.answer, "chosen": chosen.id}
+
+    def _end(self, state: Any, ctx: RunContext, reason: str) -> dict[str, Any]:
+        return {"go": "end", "stop": stop_reason(ctx, state.get("candidates", ()), reason)}

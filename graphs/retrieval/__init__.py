@@ -1,0 +1,1 @@
+"""Strategies that search documents, in depth and in width."""
