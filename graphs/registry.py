@@ -19,6 +19,7 @@ SHIPPED = {
     "retry": "phronesis.graphs.refinement.retry:STRATEGY",
     "self_consistency": "phronesis.graphs.sampling.self_consistency:STRATEGY",
     "self_refine": "phronesis.graphs.refinement.self_refine:STRATEGY",
+    "sparc_rag": "phronesis.graphs.retrieval.sparc_rag:STRATEGY",
     "weighted_vote": "phronesis.graphs.sampling.weighted_vote:STRATEGY",
 }
 INTERNAL = {"score_bank": "phronesis.graphs.sampling.score_bank:STRATEGY"}

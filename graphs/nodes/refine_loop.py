@@ -115,7 +115,7 @@ class RefineLoop(Generic[S]):
         begun: dict[str, Any] = {"round": done + 1, "verdicts": state.get("verdicts", ()), "newest": None}
         if not done:
             begun |= {"answer": None, "chosen": None}
-        before = {**state, **begun}
+        before: Any = {**state, **begun}
         try:
             made = await self.solve(before, ctx)
         except BudgetExhausted:

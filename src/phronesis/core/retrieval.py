@@ -32,6 +32,20 @@ class Passage(BaseModel):
     """What filters may ask for."""
 
 
+class Evidence(BaseModel):
+    """A fact that was kept from a passage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fact: str
+    source: str
+    """Id of the passage it stands in."""
+    title: str = ""
+    """The passage's."""
+    found: str = ""
+    """Path of the branch that kept it."""
+
+
 class SearchRequest(BaseModel):
     """One search."""
 
