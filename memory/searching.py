@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from phronesis.core.concept import Hit, StoredConcept
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.ports import SearchMode, Vectors
+from phronesis.index.fusing import fuse, fused_order
 from phronesis.index.lexical import text_matches
-from phronesis.memory.fusing import best_views, diversify, first_views, fuse, fused_order
+from phronesis.memory.fusing import best_views, diversify, first_views
 from phronesis.memory.opened import OpenMemory
 from phronesis.memory.reading import concept_id, current_version, stored
 

@@ -1,21 +1,28 @@
-"""Runs a model's Python program in a process of its own, under limits of time, memory and files.
+"""Runs a model's Python program in a process of its own, shut in as far as the kernel goes.
 
-What it stops: endless loops (processor and wall-clock time), memory that runs away, large or many files, floods of output,
-and leftovers: each run has a fresh folder, an empty environment, and a process group that is killed when it ends. Only the
-standard library can be imported. What it does not stop: a program that means harm. It runs as the same user, can read what
-that user can read, can open connections, fill the disk file by file, and leave a process behind in a session of its own.
-Where the limits cannot be set (no ``resource`` module) nothing is run.
+What it stops on every system that has limits: endless loops (processor and wall-clock time), memory that runs away, large or
+many files, floods of output, and leftovers: each run has a fresh folder, an empty environment, and a process group that is
+killed when it ends. Only the standard library can be imported.
+
+Where the kernel allows it (Linux; ``confinement()`` finds out by trying, ``phronesis tools show python`` tells): no network;
+processes that are counted and all end with the program, whatever session they are in; no file but the program's own folder
+and Python's own; for root, a user of its own.
+
+What it does not stop: a hole in the kernel or in the interpreter. It shares the kernel, the processor's caches and the disk
+with everything else; it can read what lies under Python's own folders and the system's libraries. Against people who mean
+harm use a virtual machine or a container. Where no limits can be set (no ``resource`` module) nothing is run, unless
+``unlimited`` says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import selectors
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import weakref
@@ -28,78 +35,11 @@ import orjson
 from phronesis.core.errors import ToolError
 from phronesis.core.ports import ProgramRun
 from phronesis.core.site import Site
+from phronesis.tools.confinement import INTERPRETER, OPEN, confinement, launcher_text
+from phronesis.tools.process_watch import Watch
 
-_LAUNCHER = r"""
-import json, os, resource, sys
-os.environ.pop("PYTHONHASHSEED", None)
-for name, value in json.loads(sys.argv[1]).items():
-    number = getattr(resource, name, None)
-    if number is not None:
-        hard = resource.getrlimit(number)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        top = value + 1 if name == "RLIMIT_CPU" and hard == resource.RLIM_INFINITY else value
-        resource.setrlimit(number, (value, top))
-most = int(sys.argv[2])
-source, said = sys.stdin.read(), []
-channel = os.dup(1)
-nowhere = os.open(os.devnull, os.O_RDWR)
-os.dup2(nowhere, 0)
-os.dup2(nowhere, 1)
-class Said:
-    size = 0
-    def write(self, text):
-        if self.size < most:
-            said.append(text[: most - self.size])
-        self.size += len(text)
-        return len(text)
-    def flush(self):
-        pass
-sys.stdout = sys.stderr = Said()
-sys.set_int_max_str_digits(2000)
-def told(value):
-    if value is None:
-        raise ValueError("solution() returned None")
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(f"solution() returned {value}")
-        near = float(f"{value:.12g}")
-        return str(int(near)) if near == int(near) else repr(near)
-    text = str(value)
-    if " at 0x" in text:
-        raise ValueError(f"solution() returned a {type(value).__name__}, not an answer")
-    return text
-def plain(text):
-    return text.encode("utf-8", "replace").decode()
-answer = {"value": None, "error": ""}
-try:
-    space = {"__name__": "__main__"}
-    exec(compile(source, "program", "exec"), space)
-    if callable(space.get("solution")):
-        answer["value"] = plain(told(space["solution"]()))
-    else:
-        lines = [line for line in "".join(said).splitlines() if line.strip()]
-        if not lines:
-            raise NameError("the program defines no solution() and prints nothing")
-        answer["value"] = plain(lines[-1].strip())
-except BaseException as error:
-    line, trace = getattr(error, "lineno", None), error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "program":
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    said_of = error.msg if isinstance(error, SyntaxError) else error
-    at = f" (line {line})" if line else ""
-    answer["error"] = plain(f"{type(error).__name__}: {said_of}"[:400] + at)
-if answer["value"] is not None and len(answer["value"]) > most:
-    answer = {"value": None, "error": f"ValueError: the answer has {len(answer['value'])} characters"}
-answer["output"] = plain("".join(said))
-os.write(channel, json.dumps(answer).encode())
-os._exit(0)
-"""
 _MOST_REPLY = 2**17
-"""Bytes of the launcher's reply that are read; it is far shorter."""
+"""Bytes of the launcher's reply that are read, beside six for each character of output; it is far shorter."""
 _PLACES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
 
@@ -117,11 +57,25 @@ class PythonPrograms:
     """Files open at a time."""
     output: int = 2000
     """Characters of printed text and of the value that are kept."""
+    disk: int = 64 * 2**20
+    """Bytes that all its files together may have; looked at ten times a second."""
+    processes: int = 32
+    """Processes and threads at a time, where they can be counted."""
+    confined: bool = True
+    """Shut in as far as the kernel goes; else only limits are set."""
+    readable: tuple[str, ...] = ()
+    """Files and folders beside Python's own that a confined program may read. With any it runs as this user."""
+    script: bool = False
+    """A program need not bring a value: what it prints is enough."""
+    unlimited: bool = False
+    """Run programs even where no limits can be set: whatever they do, they do to you."""
 
     @property
     def limits(self) -> Mapping[str, int]:
         """What is set in the child before it sees the program."""
+        counted = {"RLIMIT_NPROC": self.processes} if self.confined and confinement().counts else {}
         return {
+            **counted,
             "RLIMIT_CPU": max(1, round(self.seconds)),
             "RLIMIT_AS": self.memory,
             "RLIMIT_FSIZE": self.file_size,
@@ -133,10 +87,10 @@ class PythonPrograms:
         """What the program brought; its failures are values. At most one run per core at a time.
 
         Raises ToolError where limits cannot be set or no process can be started."""
-        try:
-            import resource  # noqa: F401  # looked for here, used in the child
-        except ImportError:
-            raise ToolError("programs cannot be run under limits on this system", mend="use Linux or macOS") from None
+        if not self.unlimited:
+            check_limits()
+        if self.confined:
+            await asyncio.to_thread(confinement)
         place = _PLACES.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
         async with place:
             folder = tempfile.mkdtemp(prefix="phronesis-program-")
@@ -147,10 +101,12 @@ class PythonPrograms:
 
     async def _run(self, program: str, folder: str) -> ProgramRun:
         started = time.perf_counter()
-        limits = orjson.dumps(self.limits).decode()
+        found = confinement() if self.confined else OPEN
+        order = {"output": self.output, "script": self.script, "limits": {} if _limitless() else self.limits}
+        order |= found.order(folder, self.readable)
         try:
             child = subprocess.Popen(
-                (sys.executable, "-s", "-P", "-S", "-B", "-c", _LAUNCHER, limits, str(self.output)),
+                (*found.before, *INTERPRETER, launcher_text(), orjson.dumps(order).decode()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -161,8 +117,10 @@ class PythonPrograms:
         except OSError as error:
             raise ToolError(f"cannot start a Python process: {error}", mend="free some memory or processes") from None
         deadline = time.monotonic() + 2 * self.seconds + 1
+        watch = Watch(child.pid, folder, memory=2 * self.memory, disk=self.disk)
         loop, source = asyncio.get_running_loop(), program.encode("utf-8", "replace")
-        talk = loop.run_in_executor(None, _talk, child, source, deadline)
+        most = _MOST_REPLY + 12 * self.output
+        talk = loop.run_in_executor(None, _talk, child, source, deadline, most, watch)
         try:
             said = await asyncio.shield(talk)
         finally:
@@ -171,12 +129,16 @@ class PythonPrograms:
             await asyncio.wait({talk})
             child.wait()
         timed_out = time.monotonic() >= deadline
+        if watch.found:
+            return ProgramRun(None, watch.found, "", time.perf_counter() - started)
         seconds = time.perf_counter() - started
         try:
             reply = orjson.loads(said)
             value, failure, output = reply["value"], reply["error"], reply["output"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            return ProgramRun(None, self._ending(child.returncode, timed_out, seconds), "", seconds)
+            code = child.returncode
+            code = 128 - code if found.processes and code > 128 else code  # how a namespace's first process tells of signals
+            return ProgramRun(None, self._ending(code, timed_out, seconds), "", seconds)
         if not (isinstance(value, str | None) and isinstance(failure, str) and isinstance(output, str)):
             return ProgramRun(None, "SystemExit: the program replied in the launcher's place", "", seconds)
         return ProgramRun(value, failure, output, seconds)
@@ -189,7 +151,17 @@ class PythonPrograms:
         return f"SystemExit: the program ended its process with code {code}"
 
 
-def _talk(child: subprocess.Popen[bytes], program: bytes, deadline: float) -> bytes:
+def check_limits() -> None:
+    """Raises ToolError where no limits can be set."""
+    if _limitless():
+        raise ToolError("programs cannot be run under limits on this system", mend="use Linux or macOS")
+
+
+def _limitless() -> bool:
+    return importlib.util.find_spec("resource") is None
+
+
+def _talk(child: subprocess.Popen[bytes], program: bytes, deadline: float, most: int, watch: Watch) -> bytes:
     """Hands the program over and reads the reply, no more than it can be, until the launcher's own process ends."""
     assert child.stdin is not None and child.stdout is not None
     said = b""
@@ -197,7 +169,7 @@ def _talk(child: subprocess.Popen[bytes], program: bytes, deadline: float) -> by
         child.stdin.write(program)
     with child.stdout, selectors.DefaultSelector() as waiting:
         waiting.register(child.stdout, selectors.EVENT_READ)
-        while len(said) <= _MOST_REPLY and time.monotonic() < deadline:
+        while len(said) <= most and time.monotonic() < deadline and not watch.exceeded():
             ended = child.poll() is not None
             if waiting.select(0 if ended else 0.05):
                 more = os.read(child.stdout.fileno(), _MOST_REPLY)

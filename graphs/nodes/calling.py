@@ -106,15 +106,17 @@ class ToolBox:
         account, key = site.branch.account, f"{site.key}>"
         wanted = spec.units_of(call.arguments)
         request = {"tool": spec.name, "arguments": call.arguments}
-        recorded = self.effects.has(key, request)
-        if spec.stateful and not recorded and spec.name in self._served:
+        made = False
+        if spec.stateful and not self.effects.has(key, request) and spec.name in self._served:
             raise ResumeRefused(
                 f"the tool {spec.name!r} keeps state between calls, and that of the earlier session is gone",
                 mend="start a new run",
             )
 
         async def work() -> ToolResult:
-            granted = account.units_for(spec.name, wanted)
+            nonlocal made
+            made = True
+            granted = account.take_units(spec.name, wanted)
             if not granted:
                 limit = account.budget.tools[spec.name]
                 text = f"no unit of {spec.name!r} is left: the budget of {limit} is used up"
@@ -135,10 +137,10 @@ class ToolBox:
             note={"role": f"tool {spec.name}"} if spec.pure else {"tool": spec.name},
             impure=not spec.pure,
         )
-        if recorded:
+        if not made:
             self._served.add(spec.name)
-            account.units_for(spec.name, wanted if result.units < wanted else 0)
-        spent = ToolSpent(calls=1, units=result.units, failed=result.status == "error", refused=wanted - result.units)
+            account.readmit_units(spec.name, wanted, result.units)
+        spent = ToolSpent(calls=1, failed=result.status == "error", refused=wanted - result.units)
         account.book_tool(spec.name, spent)
         if result.passages:
             self.found[key] = result.passages

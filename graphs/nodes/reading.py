@@ -36,18 +36,24 @@ async def read(
     id: str = "c0",
     demonstrations: str = "",
 ) -> Candidate:
-    """The answer that the reader finds in the passages, its citations noted. 1 call, depth 1. Raises BudgetExhausted."""
+    """The answer that the reader finds in the passages, its citations kept. 1 call, depth 1. Raises BudgetExhausted.
+
+    Whoever reads in several branches notes the citations afterwards, in the order of the branches."""
     site = Site(branch, "reader")
     reply = await reader.read(
         ctx.task, ctx.answers.format, passages, site=site, memory=ctx.memory, demonstrations=demonstrations
     )
     candidate = to_candidate(reply, id=id, space=ctx.answers, where=site.where)
     found = citations(candidate.text, {number: item.id for number, item in enumerate(passages, start=1)})
-    shown = {"rule": "citations", "of": id, "cited": list(found.ids), "invented": list(found.invented)}
-    ctx.note("decision", f"{branch.path}citations.{id}", shown)
+    ctx.search.cite(id, found.ids, found.invented)
     ctx.note("node", f"{branch.path}read.{id}", {"candidates": [brief(candidate)]})
-    ctx.search.cite(id, found.ids)
     return candidate
+
+
+def note_citations(ctx: RunContext, id: str) -> None:
+    """Journals what a candidate cites, and the numbers it made up."""
+    shown = {"cited": list(ctx.search.cited.get(id, ())), "invented": list(ctx.search.invented.get(id, ()))}
+    ctx.note("decision", f"citations.{id}", {"rule": "citations", "of": id, **shown})
 
 
 def ended(ctx: RunContext, candidate: Candidate | None, *, grounded: bool, otherwise: str = "finished") -> Outcome:

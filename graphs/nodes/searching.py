@@ -34,6 +34,8 @@ class Searcher:
     """By the key of the search or of the tool call that brought them."""
     cited: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Ids of passages by the candidate that rests on them."""
+    invented: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Numbers that a candidate cites and no passage had."""
 
     async def search(
         self, queries: Sequence[str], *, k: int, branch: Branch, occurrence: str = "0"
@@ -47,10 +49,12 @@ class Searcher:
         key, account = f"{branch.path}#{UNIT}.{occurrence}", branch.account
         pin = self.sources.retriever_pin
         request = {"queries": list(queries), "k": k, "where": {n: list(v) for n, v in self.where.items()}, **pin}
-        recorded = self.effects.has(key, request)
+        made = False
 
         async def work() -> dict[str, Any]:
-            granted = account.units_for(UNIT, len(queries))
+            nonlocal made
+            made = True
+            granted = account.take_units(UNIT, len(queries))
             if not granted:
                 raise account.deny(f"tools.{UNIT}")
             left = account.seconds_left
@@ -66,12 +70,14 @@ class Searcher:
             account.book_tool(UNIT, ToolSpent(calls=1, refused=len(queries)))
             raise account.deny(str(error.details["limit"])) from None
         except RetrievalError:
-            account.book_tool(UNIT, ToolSpent(calls=1, units=len(queries), failed=1))
+            if not made:
+                account.take_units(UNIT, len(queries))
+            account.book_tool(UNIT, ToolSpent(calls=1, failed=1))
             raise
         granted = int(value["granted"])
-        if recorded:
-            account.units_for(UNIT, len(queries) if granted < len(queries) else 0)
-        account.book_tool(UNIT, ToolSpent(calls=1, units=granted, refused=len(queries) - granted))
+        if not made:
+            account.readmit_units(UNIT, len(queries), granted)
+        account.book_tool(UNIT, ToolSpent(calls=1, refused=len(queries) - granted))
         if value["degraded"] and value["degraded"] not in self.degraded:
             self.degraded.append(value["degraded"])
         rows = tuple(tuple(Passage.model_validate(item) for item in row) for row in value["found"])
@@ -94,8 +100,10 @@ class Searcher:
             raise RetrievalError(f"{retriever.name!r} answered {len(rows)} of {len(queries)} queries")
         return {"found": rows, "degraded": getattr(retriever, "degraded", None)}
 
-    def cite(self, candidate: str, ids: Sequence[str]) -> None:
+    def cite(self, candidate: str, ids: Sequence[str], invented: Sequence[int] = ()) -> None:
         """Says what a candidate rests on; what no search of the task brought is no ground and is left out."""
+        if invented:
+            self.invented[candidate] = tuple(invented)
         known = {passage.id for found in self.found.values() for passage in found}
         self.cited[candidate] = tuple(id for id in ids if id in known)
 

@@ -25,7 +25,7 @@ from phronesis.core.errors import BudgetExhausted
 from phronesis.core.retrieval import Passage
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.cost import CostLaw
-from phronesis.graphs.nodes.reading import ended, look_up, read
+from phronesis.graphs.nodes.reading import ended, look_up, note_citations, read
 from phronesis.graphs.state import Outcome
 from phronesis.graphs.strategy import Knobs, Strategy
 
@@ -75,6 +75,7 @@ def build(knobs: RagKnobs) -> CompiledStateGraph[Any, Any, Any, Any]:
             candidate = await read(ctx, reader, passages, branch=ctx.root)
         except BudgetExhausted:
             return ended(ctx, None, grounded=bool(passages))
+        note_citations(ctx, candidate.id)
         return ended(ctx, candidate, grounded=bool(passages) or not knobs.k)
 
     graph = StateGraph(State, context_schema=RunContext)

@@ -42,6 +42,7 @@ from phronesis.graphs.context import RunContext
 from phronesis.graphs.cost import CostLaw, Observable
 from phronesis.graphs.nodes.attempts import failure_of, unify_answers
 from phronesis.graphs.nodes.branching import fan_out
+from phronesis.graphs.nodes.reading import note_citations
 from phronesis.graphs.nodes.refine_loop import LoopState, RefineLoop, Verdict
 from phronesis.graphs.policies.evidence import Rated, best_branch, distinct, relevance, within
 from phronesis.graphs.retrieval.sparc_branch import BranchRun, Found, context_manager
@@ -107,6 +108,8 @@ class Nodes:
                 ctx.report(failure_of(item, f"{branch.path}/b{index}"))
         branches = tuple(item if isinstance(item, Found) else None for item in found)
         made = tuple(item.candidate for item in branches if item is not None)
+        for candidate in made:
+            note_citations(ctx, candidate.id)
         candidates = unify_answers((*state["candidates"], *made), ctx.answers)
         rated = [
             None if item is None or item.candidate.answer is None else Rated(item.stops, item.grounded, item.correct)

@@ -15,6 +15,7 @@ _EXPORTS = {
     "Candidate": "phronesis.core.result",
     "Concept": "phronesis.core.concept",
     "Evidence": "phronesis.core.concept",
+    "KnowledgeBase": "phronesis.tools.knowledge.base",
     "Memory": "phronesis.memory.session",
     "Message": "phronesis.core.task",
     "PhronesisError": "phronesis.core.errors",
@@ -23,11 +24,12 @@ _EXPORTS = {
     "Task": "phronesis.core.task",
     "replay": "phronesis.graphs.replay",
     "replay_sync": "phronesis.graphs.replay",
+    "tool": "phronesis.tools.function_tool",
 }
 
 __all__ = [
-    "Budget", "Candidate", "Concept", "Evidence", "Memory", "Message", "PhronesisError", "Recipe", "Result", "Task",
-    "replay", "replay_sync",
+    "Budget", "Candidate", "Concept", "Evidence", "KnowledgeBase", "Memory", "Message", "PhronesisError", "Recipe",
+    "Result", "Task", "replay", "replay_sync", "tool",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from phronesis.graphs.recipe import Recipe
     from phronesis.graphs.replay import replay, replay_sync
     from phronesis.memory.session import Memory
+    from phronesis.tools.function_tool import tool
+    from phronesis.tools.knowledge.base import KnowledgeBase
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from phronesis.core.concept import Concept
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.settings import Settings
-from phronesis.memory.fusing import diversify, fuse, fused_order
+from phronesis.index.fusing import fuse, fused_order
+from phronesis.memory.fusing import diversify
 from phronesis.memory.session import Memory
 
 

@@ -215,7 +215,7 @@ class TestLeftovers:
             def solution():
                 return 5
         """
-        assert run(program, seconds=20).value == "5"
+        assert run(program, seconds=20, confined=False).value == "5"
         assert ends(int(note.read_text()))
         gc.collect()
         assert unraisable == [], "a transport was left open"
@@ -229,7 +229,7 @@ class TestLeftovers:
         program = f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
 
         async def cancelled() -> None:
-            work = asyncio.create_task(PythonPrograms(seconds=20).run(program, site=SITE))
+            work = asyncio.create_task(PythonPrograms(seconds=20, confined=False).run(program, site=SITE))
             while not (note.exists() and note.read_text()):
                 await asyncio.sleep(0.01)
             work.cancel()
@@ -270,7 +270,7 @@ class TestLeftovers:
         """
 
         async def all_at_once() -> list[ProgramRun]:
-            runner = PythonPrograms()
+            runner = PythonPrograms(confined=False)
             jobs = [runner.run(textwrap.dedent(program), site=SITE) for _ in range(4 * (os.cpu_count() or 1))]
             return list(await asyncio.gather(*jobs))
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from phronesis.cli import bench, memory, models, recipes, runs, scorers
+from phronesis.cli import bench, kb, memory, models, recipes, runs, scorers
 from phronesis.cli.doctor import doctor
 from phronesis.cli.run import run
 
@@ -27,6 +27,7 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")
 app.add_typer(scorers.app, name="scorers")
 app.add_typer(memory.app, name="memory")
+app.add_typer(kb.app, name="kb")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.command()(doctor)

@@ -32,7 +32,7 @@ class Budget(BaseModel):
     depth: int | None = Field(default=None, ge=0)
     """Longest chain of calls that wait for one another."""
     tools: dict[str, Annotated[int, Field(ge=0)]] = {}
-    """Units of a tool, by its name; ``search`` counts the queries of the strategy's own searches too. Never exceeded; branches
+    """Units of a tool, by its name; ``search`` counts the queries of a strategy's own searches too. Never exceeded; branches
     side by side share them in the order they ask."""
 
 
@@ -243,12 +243,17 @@ class Account:
         limit = self.budget.tools.get(tool)
         return None if limit is None else max(0, limit - self._spent.by_tool.get(tool, ToolSpent()).units)
 
-    def units_for(self, tool: str, wanted: int) -> int:
-        """How many of the wanted units may be used, from 0 to ``wanted``; noted when it is fewer. Books nothing."""
+    def take_units(self, tool: str, wanted: int) -> int:
+        """Books as many of the wanted units as may be used, from 0 to ``wanted``, and returns how many; noted when it is
+        fewer."""
         left = self.units_left(tool)
-        granted = wanted if left is None else min(wanted, left)
+        return self.readmit_units(tool, wanted, wanted if left is None else min(wanted, left))
+
+    def readmit_units(self, tool: str, wanted: int, granted: int) -> int:
+        """Books units that an earlier session of the run was granted, and returns them."""
         if granted < wanted:
             self._spent.denied = self._spent.denied or f"tools.{tool}"
+        self.book_tool(tool, ToolSpent(units=granted))
         return granted
 
     def book_tool(self, tool: str, spent: ToolSpent) -> None:

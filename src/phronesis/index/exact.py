@@ -17,6 +17,8 @@ _MARGIN = 1e-5
 _DECIMALS = 6
 
 Numbers = NDArray[np.int64]
+Allowed = NDArray[np.bool_]
+"""Which rows may be found."""
 
 
 class Scored(NamedTuple):
@@ -53,6 +55,26 @@ def rank(owners: Numbers, vectors: Vectors, query: Vectors, k: int) -> list[Scor
     """The k best owners by their best row, best first; ties by owner, lowest first."""
     scores = cosines(vectors, query)
     return merge([Scored(int(owners[row]), float(scores[row])) for row in np.lexsort((owners, -scores))], k)
+
+
+def nearest(
+    owners: Numbers, vectors: Vectors, query: Vectors, k: int, *, allowed: Allowed | None = None
+) -> list[Scored]:
+    """``rank`` of the allowed rows of a large table: a matrix product finds whom to score exactly."""
+    valid = len(owners) if allowed is None else int(np.count_nonzero(allowed))
+    if not valid or k < 1:
+        return []
+    scores = vectors @ query
+    if allowed is not None and valid < len(owners):
+        scores[~allowed] = -np.inf
+    wanted = min(k, valid)
+    while True:
+        least = np.partition(scores, len(owners) - wanted)[len(owners) - wanted]
+        rows = np.flatnonzero(scores >= least - _MARGIN)
+        found = rank(owners[rows], vectors[rows], query, k)
+        if len(found) >= k or wanted == valid:
+            return found
+        wanted = min(4 * wanted, valid)
 
 
 def merge(scored: Sequence[Scored], k: int) -> list[Scored]:
@@ -112,17 +134,4 @@ class VectorTable:
         allowed = (since <= at) & (until > at)
         if first_view:
             allowed &= views == 0
-        valid = int(np.count_nonzero(allowed))
-        if not valid:
-            return []
-        scores = self._vectors[: self._count] @ query
-        if valid < self._count:
-            scores[~allowed] = -np.inf
-        wanted = min(k, valid)
-        while True:
-            least = np.partition(scores, self._count - wanted)[self._count - wanted]
-            rows = np.flatnonzero(scores >= least - _MARGIN)
-            found = rank(owners[rows], self._vectors[rows], query, k)
-            if len(found) >= k or wanted == valid:
-                return found
-            wanted = min(4 * wanted, valid)
+        return nearest(owners, self._vectors[: self._count], query, k, allowed=allowed)

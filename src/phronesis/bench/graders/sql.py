@@ -81,7 +81,8 @@ class BySql:
             "any_order": self._options.column_order == "any",
             "seconds": self._options.seconds,
         }
-        reply, ending = await in_child(self._programs, sql_execution, job)
+        programs = replace(self._programs, readable=(path,)) if path else self._programs
+        reply, ending = await in_child(programs, sql_execution, job)
         gold_empty = float(self._gold_empty(example))
         if reply is None:
             return graded(False, f"{query}\n{ending}", runs=0.0, gold_empty=gold_empty)

@@ -1,0 +1,1 @@
+"""Strategies whose model calls tools in a loop."""
