@@ -14,6 +14,13 @@ from phronesis.core.retrieval import Passage
 from phronesis.core.site import Site
 from phronesis.core.task import AnswerFormat, Task
 
+INSTRUCTIONS: dict[AnswerFormat, str] = {
+    **ANSWER_INSTRUCTIONS,
+    "text": 'Then write a last line "Answer:" with nothing but the words that answer the question: a name, a date, a number, '
+    "yes or no. Not a sentence.",
+}
+"""How an answer from passages ends: short ones are compared word by word."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
@@ -25,6 +32,8 @@ class Reader:
     """Of a passage at the most."""
     best_last: bool = False
     """Passages in reverse order of rank."""
+    closed: bool = False
+    """A closed book: the prompt speaks of no passages, where others say that none was found."""
 
     def request(
         self,
@@ -36,15 +45,17 @@ class Reader:
         demonstrations: str = "",
     ) -> ChatRequest:
         """What is sent. ``demonstrations``: rendered examples, a prefix that is the same for every task."""
-        shown = numbered(passages, characters=self.characters, best_last=self.best_last)
         values = {
             "demonstrations": demonstrations,
-            "passages": shown or "(No passage was found.)",
             "memory": memory,
             "question": task.question,
-            "answer_instruction": ANSWER_INSTRUCTIONS[format],
+            "answer_instruction": INSTRUCTIONS[format],
         }
-        messages, _ = load_prompt("reader").fill(values, history=task.history)
+        if not self.closed:
+            shown = numbered(passages, characters=self.characters, best_last=self.best_last)
+            values["passages"] = shown or "(No passage was found.)"
+        prompt = load_prompt("reader_closed" if self.closed else "reader")
+        messages, _ = prompt.fill(values, history=task.history)
         return ChatRequest(messages=messages, sampling=self.sampling)
 
     async def read(

@@ -1,7 +1,7 @@
-"""Whether branches really run side by side: wall clock of SPARC-RAG against its critical path, at a reply time that dominates.
+"""Whether branches really run side by side: wall clock of SPARC-RAG against its critical path.
 
-A run of D rounds and W branches makes D (1 + 3 W) + (D - 1) calls, of which 5 D - 1 wait for one another. At one second a reply
-the wall clock should be that many seconds, whatever W is. The fake server answers; documents and searches are real.
+A run of D rounds and W branches makes D (1 + 3 W) + (D - 1) calls, of which 5 D - 1 wait for one another. At one second a
+reply the wall clock should be that many seconds, whatever W is. The fake server answers; documents and searches are real.
 
 Example: python benchmarks/branches.py --latency 1 --widths 1,2,4,8 --depth 2
 """
