@@ -30,16 +30,17 @@ NOTHING = "(nothing yet)"
 class _Fact(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    fact: str = Field(min_length=1)
     source: int
+    fact: str = Field(min_length=1)
 
 
 class Facts(BaseModel):
-    """What an update replies."""
+    """What an update replies. The schema asks for one fact at least: small models that may keep nothing keep nothing. A reply
+    without any is read all the same."""
 
     model_config = ConfigDict(frozen=True)
 
-    facts: list[_Fact]
+    facts: list[_Fact] = Field(json_schema_extra={"minItems": 1, "maxItems": 5})
 
 
 class Kept(BaseModel):

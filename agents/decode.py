@@ -33,7 +33,7 @@ def decode(completion: Completion, reply: type[M]) -> M:
     if completion.finish == "length":
         raise MalformedReply("the reply was cut off by max_tokens", text=text[:2000], reason="cut off")
     try:
-        return reply.model_validate(_parse(text))
+        return reply.model_validate(json_of(text))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'reply'}: {item['msg']}" for item in error.errors())
         raise MalformedReply(
@@ -41,7 +41,7 @@ def decode(completion: Completion, reply: type[M]) -> M:
         ) from None
 
 
-def _parse(text: str) -> Any:
+def json_of(text: str) -> Any:
     """The JSON of a reply: the whole of it, else what a fence holds, else from the first brace to the last; then
     repaired. A text that breaks off inside a string is not: nobody knows how it went on."""
     fenced = _FENCE.search(text)

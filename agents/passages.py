@@ -11,14 +11,16 @@ from phronesis.core.retrieval import Passage
 _CITED = re.compile(r"\[(\d+(?:\s*[,;]\s*\d+)*)\]")
 
 
-def numbered(passages: Sequence[Passage], *, characters: int = 1500, best_last: bool = False) -> str:
-    """``[1] title`` and the text of each, blank lines between; the first passage is number 1 wherever it stands.
+def numbered(passages: Sequence[Passage], *, characters: int = 1500, best_last: bool = False, first: int = 1) -> str:
+    """``[1] title`` and the text of each, blank lines between; the first passage is number ``first`` wherever it stands.
 
     ``characters``: of each text at the most, cut at a word and marked; ``best_last``: in reverse, so that the first one
     stands next to what follows (DRAG)."""
     shown = [
-        f"[{number}] {item.title}\n{shortened(item.text, characters)}" if item.title else f"[{number}] {item.text}"
-        for number, item in enumerate(passages, start=1)
+        f"[{number}] {item.title}\n{shortened(item.text, characters)}"
+        if item.title
+        else f"[{number}] {shortened(item.text, characters)}"
+        for number, item in enumerate(passages, start=first)
     ]
     return "\n\n".join(reversed(shown) if best_last else shown)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 ADVICE: Mapping[str, str] = {
-    "HIGH": "Plenty is left. Explore: try 3 to 5 different things.",
+    "HIGH": "Plenty is left: you may try 3 to 5 different things. Answer when you are sure.",
     "MEDIUM": "Go on with 2 or 3 precise calls that bring you nearer to the answer.",
     "LOW": "Little is left. Make one precise call that checks one fact, or give the answer.",
     "CRITICAL": "Nearly nothing is left. Do not call a tool that has 0 left. Give the answer with what you know.",
@@ -49,5 +49,5 @@ def limited(stocks: Sequence[Stock]) -> list[tuple[int, int]]:
 
 def budget_block(stocks: Sequence[Stock], regime: str | None) -> str:
     """Used and left units by tool, in the order given, and the order that holds in the regime; None = no tool has a limit."""
-    lines = ["Budget:", *(stock.line for stock in stocks)]
-    return "\n".join([*lines, ADVICE[regime]] if regime is not None else lines)
+    lines = [stock.line for stock in stocks]
+    return "\n".join(["Budget:", *lines] if regime is None else [f"Budget ({regime}):", *lines, ADVICE[regime]])

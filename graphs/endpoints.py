@@ -85,6 +85,9 @@ class RoleEndpoint:
     async def tokens(self, text: str) -> int:
         return await (await self.open()).tokens(text)
 
+    async def tool_calls(self) -> bool:
+        return await (await self.open()).tool_calls()
+
 
 def roles_of(recipe: Recipe) -> dict[str, tuple[Capability, ...]]:
     """What a run of the recipe asks of each role's endpoint."""

@@ -138,7 +138,8 @@ class Recipe:
         self.source = source
         self.strategy: Strategy[Any] = find(file.strategy)
         try:
-            self.knobs: Knobs = self.strategy.knobs(**file.knobs)
+            folder = Path(source).parent if Path(source).is_file() else None
+            self.knobs: Knobs = self.strategy.knobs.model_validate(file.knobs, context={"folder": folder})
         except ValidationError as error:
             raise _explain(error, source, text, prefix=("knobs",), known=self.strategy.knobs.model_fields) from None
         known = {"default", *ROLES, *self.strategy.needs(self.knobs), *choose_scorer(file.memory.verifier).roles}

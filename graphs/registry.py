@@ -9,13 +9,17 @@ from phronesis.core.plugins import installed, load_named
 from phronesis.graphs.strategy import Strategy
 
 SHIPPED = {
+    "bats": "phronesis.graphs.tool_use.bats:STRATEGY",
     "best_of_n": "phronesis.graphs.sampling.best_of_n:STRATEGY",
     "direct": "phronesis.graphs.sampling.direct:STRATEGY",
+    "drag": "phronesis.graphs.retrieval.drag:STRATEGY",
     "early_stop_vote": "phronesis.graphs.sampling.early_stop_vote:STRATEGY",
     "first_finish": "phronesis.graphs.sampling.first_finish:STRATEGY",
+    "iterdrag": "phronesis.graphs.retrieval.iterdrag:STRATEGY",
     "magicore": "phronesis.graphs.refinement.magicore:STRATEGY",
     "mixed_vote": "phronesis.graphs.sampling.mixed_vote:STRATEGY",
     "rag": "phronesis.graphs.retrieval.rag:STRATEGY",
+    "react": "phronesis.graphs.tool_use.react:STRATEGY",
     "retry": "phronesis.graphs.refinement.retry:STRATEGY",
     "self_consistency": "phronesis.graphs.sampling.self_consistency:STRATEGY",
     "self_refine": "phronesis.graphs.refinement.self_refine:STRATEGY",

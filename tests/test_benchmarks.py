@@ -96,6 +96,15 @@ def test_the_memory_is_measured_beside_a_collection_of_the_same_vectors() -> Non
     assert rows["phronesis, Chroma index"]["build_s"] > 0
 
 
+def test_knowledge_bases_are_measured_beside_plain_arrays() -> None:
+    done = script("knowledge", "--sizes", "50", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["subject"]: row for row in json.loads(done.stdout)["rows"]}
+    assert len(rows) == 5 and all(row["chunks"] == 50 and row["search_ms"]["p50"] >= 0 for row in rows.values())
+    assert rows["phronesis kb, hybrid"]["disk_mb"] > 0
+    assert script("knowledge", "--sizes", "5").returncode == 2
+
+
 def test_the_runner_is_measured_with_its_memory() -> None:
     done = script("runner", "--quick", "--no-peers", "--only", "direct", "--memory", "64", "--json")
     assert done.returncode == 0, done.stderr

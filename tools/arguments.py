@@ -86,7 +86,8 @@ class Arguments:
         return {str(self.model.model_fields[name].alias): getattr(values, name) for name in names}
 
     def _refusal(self, error: ValidationError) -> ToolError:
-        first = error.errors(include_url=False)[0]
+        found = error.errors(include_url=False)
+        first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             near = get_close_matches(where, self.names, n=1, cutoff=0.4)

@@ -17,9 +17,9 @@ Expression = Annotated[str, Field(description="For example: (12.50 * 3 + 4) / 2,
 
 @tool(pure=True, timeout=5)
 async def calculator(expression: Expression) -> str:
-    """The value of an arithmetic expression, exact where it can be. Knows + - * / // % ** ( ), percent signs (10% is 0.1), pi, e,
-    sqrt, abs, round(x, places), floor, ceil, min, max, sum, mean, percent(part, whole), factorial, comb, perm, gcd, lcm, exp,
-    ln, log(x, base), log10, log2, sin, cos, tan, asin, acos, atan, atan2 (radians), degrees, radians."""
+    """The value of an arithmetic expression, exact where it can be. Knows + - * / // % ** ( ), percent signs (10% is 0.1),
+    pi, e, sqrt, abs, round(x, places), floor, ceil, min, max, sum, mean, percent(part, whole), factorial, comb, perm, gcd,
+    lcm, exp, ln, log(x, base), log10, log2, sin, cos, tan, asin, acos, atan, atan2 (radians), degrees, radians."""
     return shown(value_of(expression))
 
 

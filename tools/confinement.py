@@ -23,8 +23,6 @@ import orjson
 
 from phronesis.tools import python_launcher
 
-INTERPRETER = (sys.executable, "-s", "-P", "-S", "-B", "-c")
-"""A Python without site packages, followed by the program's text."""
 _NAMESPACES = ("--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
 _NOBODY = ("--user", "--map-user=65534", "--map-group=65534")
 _USERS = 1_800_000_000
@@ -85,6 +83,11 @@ OPEN = Confinement()
 """Nothing but limits."""
 
 
+def interpreter() -> tuple[str, ...]:
+    """A Python without site packages; the program's text follows."""
+    return (sys.executable, "-s", "-P", "-S", "-B", "-c")
+
+
 @functools.cache
 def launcher_text() -> str:
     """The program that the interpreter is given; its order is the argument behind it."""
@@ -117,7 +120,7 @@ def _works(found: Confinement) -> bool:
     folder = tempfile.mkdtemp(prefix="phronesis-trial-")
     try:
         order = {"limits": {}, "output": 100, "script": False, **found.order(folder, ())}
-        command = (*found.before, *INTERPRETER, launcher_text(), orjson.dumps(order).decode())
+        command = (*found.before, *interpreter(), launcher_text(), orjson.dumps(order).decode())
         done = subprocess.run(
             command, input=_TRIAL.encode(), cwd=folder, env={}, capture_output=True, timeout=20, check=False
         )

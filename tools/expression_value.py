@@ -13,7 +13,7 @@ from decimal import Context, Decimal, InvalidOperation
 from decimal import Overflow as DecimalOverflow
 from difflib import get_close_matches
 from fractions import Fraction
-from math import acos, asin, atan, atan2, ceil, comb, cos, e, factorial, floor, gcd, isqrt, lcm, perm, pi, sin, tan
+from math import acos, asin, atan, atan2, ceil, comb, cos, factorial, floor, gcd, isqrt, lcm, perm, sin, tan
 
 from phronesis.core.errors import ToolError
 
@@ -42,7 +42,7 @@ def value_of(expression: str) -> Fraction:
         )
     text = expression.translate(_SIGNS).replace("^", "**").strip()
     text = re.sub(r"(?<=/100\))\s*of\b", "*", _PERCENT.sub("*(1/100)", text))
-    if re.search(r"\d(?![eE][-+]?\d)[A-Za-z_]", text):
+    if re.search(r"\d(?![eE][-+]?\d|_\d)[A-Za-z_]", text):
         raise ToolError(f"{expression!r} is no expression: letters stand right behind a number", mend=_HOW)
     try:
         tree = ast.parse(text, mode="eval")

@@ -36,6 +36,10 @@ class FunctionTool:
     def spec(self) -> ToolSpec:
         return self._spec
 
+    def described(self, description: str) -> FunctionTool:
+        """The same tool, with another description: one that depends on options."""
+        return FunctionTool(self._function, self._spec.model_copy(update={"description": description}), self._arguments)
+
     def __call__(self, *given: Any, **named: Any) -> Any:
         return self._function(*given, **named)
 
@@ -92,7 +96,7 @@ def tool(
     ConfigurationError for a function that does not fit."""
 
     def made(found: Callable[..., Any]) -> FunctionTool:
-        called = name or getattr(found, "__name__", "")
+        called = name or str(getattr(found, "__name__", ""))
         described = inspect.getdoc(found) if not isinstance(found, functools.partial) else None
         if not described:
             raise ConfigurationError(

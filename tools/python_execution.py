@@ -23,6 +23,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import weakref
@@ -35,7 +36,7 @@ import orjson
 from phronesis.core.errors import ToolError
 from phronesis.core.ports import ProgramRun
 from phronesis.core.site import Site
-from phronesis.tools.confinement import INTERPRETER, OPEN, confinement, launcher_text
+from phronesis.tools.confinement import OPEN, confinement, interpreter, launcher_text
 from phronesis.tools.process_watch import Watch
 
 _MOST_REPLY = 2**17
@@ -89,6 +90,10 @@ class PythonPrograms:
         Raises ToolError where limits cannot be set or no process can be started."""
         if not self.unlimited:
             check_limits()
+        if not os.access(sys.executable, os.X_OK):  # ``unshare`` would find out later, and blame the program
+            raise ToolError(
+                f"cannot start a Python process: {sys.executable!r} is no program", mend="install Python anew"
+            )
         if self.confined:
             await asyncio.to_thread(confinement)
         place = _PLACES.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
@@ -106,7 +111,7 @@ class PythonPrograms:
         order |= found.order(folder, self.readable)
         try:
             child = subprocess.Popen(
-                (*found.before, *INTERPRETER, launcher_text(), orjson.dumps(order).decode()),
+                (*found.before, *interpreter(), launcher_text(), orjson.dumps(order).decode()),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -137,7 +142,9 @@ class PythonPrograms:
             value, failure, output = reply["value"], reply["error"], reply["output"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             code = child.returncode
-            code = 128 - code if found.processes and code > 128 else code  # how a namespace's first process tells of signals
+            code = (
+                128 - code if found.processes and code > 128 else code
+            )  # how a namespace's first process tells of signals
             return ProgramRun(None, self._ending(code, timed_out, seconds), "", seconds)
         if not (isinstance(value, str | None) and isinstance(failure, str) and isinstance(output, str)):
             return ProgramRun(None, "SystemExit: the program replied in the launcher's place", "", seconds)

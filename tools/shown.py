@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json
 
 from phronesis.core.tool import ToolOutput
 
@@ -34,9 +34,9 @@ def output_of(value: Any, *, tool: str) -> ToolOutput:
     if value is None:
         return ToolOutput(text="done; nothing was returned")
     try:
-        data = to_jsonable_python(value, inf_nan_mode="strings")
-        text = orjson.dumps(data).decode()
-    except (PydanticSerializationError, orjson.JSONEncodeError, RecursionError, ValueError) as error:
+        raw = to_json(value, inf_nan_mode="strings")
+        text, data = raw.decode(), orjson.loads(raw)
+    except (PydanticSerializationError, RecursionError, ValueError) as error:
         kind = type(value).__name__
         raise TypeError(f"the tool {tool!r} returned a {kind}, which cannot be told as JSON: {error}") from None
     return ToolOutput(text=bounded(text), data=data if len(text) <= MOST_TEXT else None)

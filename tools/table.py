@@ -15,6 +15,11 @@ from phronesis.tools.options import ToolOptions
 GROUP = "phronesis.tools"
 SHIPPED = {
     "calculator": "phronesis.tools.calculator:ENTRY",
+    "python": "phronesis.tools.python_tool:ENTRY",
+    "sql": "phronesis.tools.sql:ENTRY",
+    "search": "phronesis.tools.search_tool:ENTRY",
+    "recall": "phronesis.tools.recall_tool:ENTRY",
+    "mcp": "phronesis.tools.mcp_tool:ENTRY",
 }
 
 

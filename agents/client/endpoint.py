@@ -16,7 +16,7 @@ from phronesis.agents.client.connection import Connection
 from phronesis.agents.client.labels import label_probabilities
 from phronesis.agents.client.limiter import Place
 from phronesis.agents.client.pooling import missing_route, parse_rewards, reward_body
-from phronesis.agents.client.probe import Probe, most_choices, probe
+from phronesis.agents.client.probe import Probe, most_choices, parses_tool_calls, probe
 from phronesis.agents.client.profile import OF_REWARDS, Capability, Profile, model_changed
 from phronesis.agents.client.retry import one_batch
 from phronesis.agents.client.reward_probe import probe_rewards
@@ -78,13 +78,30 @@ class Endpoint(Connection):
         try:
             return await probe(self._probe_send, url=self.base_url, wanted_model=self.wanted_model)
         except Retryable as error:
-            raise EndpointUnreachable(
-                f"{self.base_url} is not ready: {error.message}", mend="wait until it is, or read its log"
-            ) from None
+            raise self._not_ready(error) from None
         except EndpointUnreachable as error:
             if self.pinned and "served" in error.details:
                 raise model_changed(self.wanted_model, f"{self.base_url} serves", error.details["served"]) from None
             raise
+
+    def _not_ready(self, error: Retryable) -> EndpointUnreachable:
+        return EndpointUnreachable(
+            f"{self.base_url} is not ready: {error.message}", mend="wait until it is, or read its log"
+        )
+
+    async def tool_calls(self) -> bool:
+        """Whether calls of tools come back parsed; asked once, when something needs to know. Raises EndpointUnreachable."""
+        profile = await self.profile()
+        if profile.tool_calls is None:
+            async with self._asking:
+                profile = self._profile or profile
+                if profile.tool_calls is None:
+                    try:
+                        parsed = await parses_tool_calls(self._probe_send, profile.model)
+                    except Retryable as error:
+                        raise self._not_ready(error) from None
+                    profile = self._profile = replace(profile, tool_calls=parsed)
+        return bool(profile.tool_calls)
 
     def narrow(self, common: Profile) -> None:
         """Uses no more than what other servers of the model can do too, so that replies do not depend on the server."""
@@ -107,6 +124,8 @@ class Endpoint(Connection):
         """Raises CapabilityMissing for the first one the endpoint lacks. Asks the server only what they are about."""
         if not capabilities:
             await self.profile()
+        if "tool_calls" in capabilities:
+            await self.tool_calls()
         for capability in capabilities:
             profile = await (self.reward_profile() if capability in OF_REWARDS else self.profile())
             profile.require(capability, who=who, url=self.base_url)
@@ -198,9 +217,7 @@ class Endpoint(Connection):
         return Batch(completions=completions, usage=replace(usage, requests=requests), latency=latency)
 
     async def _counted(self, completions: Sequence[Completion]) -> tuple[Completion, ...]:
-        return tuple(
-            [replace(item, tokens=item.tokens or await self.tokens(item.reasoning + item.text)) for item in completions]
-        )
+        return tuple([replace(item, tokens=item.tokens or await self.tokens(item.written)) for item in completions])
 
     async def _streamed(
         self, body: Mapping[str, Any], request: ChatRequest, profile: Profile, observer: Observer, place: Place

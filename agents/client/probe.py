@@ -14,7 +14,7 @@ import orjson
 from phronesis.agents.client.profile import Profile
 from phronesis.agents.client.thinking import CLOSED, OPENED
 from phronesis.agents.client.wire import repeated_index
-from phronesis.core.errors import EndpointUnreachable, Refused, Retryable
+from phronesis.core.errors import EndpointUnreachable, Refused, Retryable, ServerFailed
 from phronesis.core.http import HttpReply
 
 Send = Callable[[str, str, dict[str, Any] | None], Awaitable[HttpReply]]
@@ -200,6 +200,25 @@ async def _opens_thinking(send: Send, model: str) -> bool:
         except (Retryable, ValueError, KeyError, TypeError):
             continue
     return False
+
+
+async def parses_tool_calls(send: Send, model: str) -> bool:
+    """Whether a call of a tool comes back parsed: one tiny completion, asked for only where something uses tools."""
+    word = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
+    function = {"name": "look_up", "description": "Looks a word up in the dictionary.", "parameters": word}
+    tools = [{"type": "function", "function": function}]
+    messages = [{"role": "user", "content": "Look up the word zebra with the tool look_up."}]
+    try:
+        payload = await _chat(send, model, messages, max_tokens=64, tools=tools, tool_choice="auto")
+        calls = payload["choices"][0]["message"].get("tool_calls") if payload else None
+        called = calls[0]["function"] if calls else {}
+        return called.get("name") == "look_up" and isinstance(orjson.loads(called["arguments"]), dict)
+    except ServerFailed as error:
+        if error.details.get("status") == 500:  # llama.cpp without --jinja answers so
+            return False
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return False
 
 
 async def _structured(send: Send, model: str) -> bool:

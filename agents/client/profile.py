@@ -8,7 +8,7 @@ from typing import Literal
 
 from phronesis.core.errors import CapabilityMissing, ModelChanged
 
-Capability = Literal["logprobs", "prefill", "structured", "pooling", "prompt_logprobs", "step_rewards"]
+Capability = Literal["logprobs", "prefill", "structured", "pooling", "prompt_logprobs", "step_rewards", "tool_calls"]
 """``step_rewards`` = one of pooling and prompt_logprobs, whichever the reward model's format wants."""
 OF_REWARDS: frozenset[Capability] = frozenset({"pooling", "prompt_logprobs", "step_rewards"})
 """Found out by a probe of their own, which costs nothing where no role needs one."""
@@ -17,12 +17,14 @@ PromptLogprobs = Literal["no", "vllm", "echo"]
 
 _SERVE_REWARDS = "serve a reward model with `vllm serve MODEL --runner pooling` and name its address in [models.reward]"
 
-_MENDS: dict[Capability, str] = {
+MENDS: dict[Capability, str] = {
     "logprobs": "serve the model with vLLM or llama.cpp (both report logprobs), or choose a scorer that needs none",
     "prefill": "serve the model with vLLM or llama.cpp (both continue an assistant message), or choose another strategy",
     "structured": "serve the model with vLLM or llama.cpp, or choose a role that replies in free text",
     "pooling": _SERVE_REWARDS,
     "prompt_logprobs": "serve the model with vLLM (it reports prompt_logprobs) and name its address in [models.reward]",
+    "tool_calls": "serve the model with vLLM and --enable-auto-tool-choice --tool-call-parser hermes (Qwen; other models "
+    'have parsers of their own), or set protocol = "prompted"',
     "step_rewards": f"{_SERVE_REWARDS}; a causal one (Math-Shepherd) is served as usual, by vLLM",
 }
 
@@ -60,6 +62,8 @@ class Profile:
     context_length: int | None = None
     """Tokens of prompt and reply together, where the server says."""
 
+    tool_calls: bool | None = None
+    """Calls of tools come back parsed; None = nobody asked yet."""
     pooling: bool = False
     """POST /pooling answers. Known of a reward model's endpoint only, like ``prompt_logprobs``."""
     prompt_logprobs: PromptLogprobs = "no"
@@ -79,7 +83,7 @@ class Profile:
         if self.lacks(capability):
             raise CapabilityMissing(
                 f"{who} needs {capability}, which {url} (model {self.model!r}) does not offer",
-                mend=_MENDS[capability],
+                mend=MENDS[capability],
                 capability=capability,
             )
 

@@ -204,6 +204,11 @@ class Replicas:
         await self.profile()
         return await self._choose(self.endpoints).tokens(text)
 
+    async def tool_calls(self) -> bool:
+        """Whether every replica gives calls of tools back parsed."""
+        await self.profile()
+        return all(await side_by_side([endpoint.tool_calls() for endpoint in self.endpoints]))
+
     @property
     def _addresses(self) -> str:
         return ", ".join(endpoint.base_url for endpoint in self.endpoints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -44,6 +45,8 @@ class Journaled:
         self._effects = effects
         self._seed = seed
         self._task = task
+        self._asking = asyncio.Lock()
+        self._tool_calls: dict[str, bool] = {}
 
     async def sample(self, request: ChatRequest, n: int, *, site: Site) -> tuple[Reply, ...]:
         """n replies in index order. A failed exchange fails its own samples only.
@@ -152,6 +155,28 @@ class Journaled:
     async def tokens(self, text: str) -> int:
         """As the endpoint counts; a replay asks nobody and estimates."""
         return round(len(text) / 3.5) if self._recording is not None else await self._metered.endpoint.tokens(text)
+
+    async def tool_calls(self, *, site: Site) -> bool:
+        """As the endpoint was when the task first asked, journalled once per role. A replay that may not call and whose
+        recording does not say it raises NotRecorded."""
+        async with self._asking:
+            if site.role not in self._tool_calls:
+                self._tool_calls[site.role] = await self._pinned_tool_calls(site)
+        return self._tool_calls[site.role]
+
+    async def _pinned_tool_calls(self, site: Site) -> bool:
+        key, wanted, note = f"tool_calls#{site.role}", {"capability": "tool_calls"}, {"role": site.role}
+        self._effects.bring(key, wanted, type="effect", note=note)
+        parsed = False
+        if not self._effects.has(key, wanted):
+            if self._recording is not None and self._recording.allowance.left < 1:
+                raise self._recording.missing(1, f"the tool calls of {site.role}")
+            parsed = await self._metered.endpoint.tool_calls()
+
+        async def found() -> bool:
+            return parsed
+
+        return await self._effects.effect(key, wanted, found, note=note)
 
     def _made_before(self, request: ChatRequest, n: int, site: Site) -> bool:
         """Whether the call was admitted once, under the same budget: in this run or in the recorded one."""

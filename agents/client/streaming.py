@@ -32,6 +32,7 @@ class Assembly:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._rows: list[Any] = []
+        self._calls: dict[int, dict[str, str]] = {}
         self._finish: str | None = None
         self._usage: Mapping[str, Any] | None = None
         self._model = ""
@@ -48,8 +49,10 @@ class Assembly:
             thought, text = delta.get("reasoning") or delta.get("reasoning_content") or "", delta.get("content") or ""
             self._thoughts += [thought] if thought else []
             self._texts += [text] if text else []
+            for part in delta.get("tool_calls") or ():
+                self._take_call(part)
             pieces = [Piece(thought, True), *self._marked(self._without_echo(text))]
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, KeyError) as error:
             raise ServerFailed(
                 f"{self._url} streamed no chat completion ({error!r}): {event!r:.120}", malformed=True
             ) from None
@@ -59,11 +62,21 @@ class Assembly:
         """The body of the reply. Raises ServerFailed when the stream ended without saying why."""
         if self._finish is None:
             raise ServerFailed(f"the stream from {self._url} ended without a finish reason", malformed=True)
-        message = {"content": "".join(self._texts), "reasoning": "".join(self._thoughts)}
+        message: dict[str, Any] = {"content": "".join(self._texts), "reasoning": "".join(self._thoughts)}
+        if self._calls:
+            message["tool_calls"] = [{"id": call["id"], "function": call} for _, call in sorted(self._calls.items())]
         choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": self._finish}
         if self._rows:
             choice["logprobs"] = {"content": self._rows}
         return orjson.dumps({"model": self._model, "choices": [choice], "usage": self._usage})
+
+    def _take_call(self, part: Mapping[str, Any]) -> None:
+        """A piece of a call: its name comes whole and first, its arguments bit by bit."""
+        call = self._calls.setdefault(int(part.get("index") or 0), {"id": "", "name": "", "arguments": ""})
+        function = part.get("function") or {}
+        call["id"] = call["id"] or part.get("id") or ""
+        call["name"] = call["name"] or function.get("name") or ""
+        call["arguments"] += function.get("arguments") or ""
 
     def _without_echo(self, text: str) -> str:
         """What is new; text that may turn out to be the echo is held back until that is known."""

@@ -19,6 +19,7 @@ from phronesis.core.chat import Alternative, ChatRequest, Completion, FinishReas
 from phronesis.core.collector import collector_paused
 from phronesis.core.errors import ContextOverflow, ModelChanged, ModelError, RateLimited, Refused, ServerFailed
 from phronesis.core.http import HttpReply
+from phronesis.core.task import Message, WrittenCall
 
 _TOKEN, _LOGPROB = itemgetter("token"), itemgetter("logprob")
 _CONTEXT_SIGNS = ("context length", "context size", "exceed_context", "maximum context", "too many tokens")
@@ -27,7 +28,7 @@ _CONTEXT_SIGNS = ("context length", "context size", "exceed_context", "maximum c
 def chat_body(request: ChatRequest, n: int, profile: Profile, *, send_seed: bool) -> dict[str, Any]:
     """The JSON body of POST /chat/completions. Fields a server might not know are left out unless they are set."""
     sampling = request.sampling
-    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    messages = list(map(_sent, request.messages))
     body: dict[str, Any] = {
         "model": profile.model,
         "messages": messages,
@@ -57,7 +58,21 @@ def chat_body(request: ChatRequest, n: int, profile: Profile, *, send_seed: bool
     if request.reply_schema is not None:
         schema = {"name": "reply", "schema": request.reply_schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if request.tools:
+        body["tools"] = [{"type": "function", "function": tool._asdict()} for tool in request.tools]
+        body["tool_choice"] = "auto"
     return body
+
+
+def _sent(message: Message) -> dict[str, Any]:
+    """A message as servers take it."""
+    data = message.to_json()
+    if message.tool_calls:
+        data["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return data
 
 
 def error_of(reply: HttpReply, url: str, *, secret: str | None = None) -> ModelError:
@@ -159,7 +174,7 @@ def repeated_index(choices: Sequence[Mapping[str, Any]]) -> Any:
 
 def _shared_out(completions: Sequence[Completion], tokens: int) -> tuple[Completion, ...]:
     """A request's generated tokens shared out by length of text (an estimate); whole numbers with the right sum."""
-    lengths = [len(completion.text) + len(completion.reasoning) or 1 for completion in completions]
+    lengths = [len(completion.written) or 1 for completion in completions]
     ends = [round(tokens * end / sum(lengths)) for end in accumulate(lengths)]
     return tuple(
         replace(completion, tokens=end - start)
@@ -177,6 +192,9 @@ def _completion(choice: Mapping[str, Any], profile: Profile, request: ChatReques
     reasoning = _text(message.get("reasoning") or message.get("reasoning_content"))
     if CLOSED in request.prefill and not text:
         text, reasoning = reasoning, ""
+    calls = tuple(_written(call, number) for number, call in enumerate(message.get("tool_calls") or ()))
+    if calls and choice.get("finish_reason") == "tool_calls":
+        finish = "stop"
     if not reasoning:
         reasoning, text = split_thinking(text, opened=begins_thinking(request, profile))
     return Completion(
@@ -185,7 +203,16 @@ def _completion(choice: Mapping[str, Any], profile: Profile, request: ChatReques
         reasoning=reasoning,
         logprobs=logprobs,
         tokens=len(logprobs.tokens) if logprobs else 0,
+        tool_calls=calls,
     )
+
+
+def _written(call: Mapping[str, Any], number: int) -> WrittenCall:
+    """A call as the model wrote it; what names it, where the server does not, is its place."""
+    function = call["function"]
+    given = function.get("arguments")
+    arguments = given if isinstance(given, str) else orjson.dumps({} if given is None else given).decode()
+    return WrittenCall(id=_text(call.get("id")) or f"call_{number}", name=_text(function["name"]), arguments=arguments)
 
 
 def begins_thinking(request: ChatRequest, profile: Profile) -> bool:

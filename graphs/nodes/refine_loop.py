@@ -29,6 +29,8 @@ class Verdict:
     score: float = 0.0
     """The best so far is the one with the highest; of equal ones the earlier."""
     reason: str = ""
+    advice: str = ""
+    """What the next attempt may be told; for ``feedback``."""
 
 
 class LoopState(Outcome, total=False):
@@ -134,6 +136,8 @@ class RefineLoop(Generic[S]):
             verdict = Verdict("continue", state.get("newest") or "", float("-inf"), error.message)
         verdicts = (*state["verdicts"], verdict)
         shown = {name: value for name, value in asdict(verdict).items() if value != float("-inf")}
+        if not verdict.advice:
+            del shown["advice"]
         ctx.note("decision", f"assessment{number}", {"rule": "assessment", "round": number, **shown})
         found: dict[str, Any] = {"verdicts": verdicts, **self._kept(state, verdicts)}
         if self.ends(verdict):

@@ -67,7 +67,10 @@ class Searcher:
         try:
             value = await self.effects.effect(key, request, work, note={"role": UNIT})
         except BudgetExhausted as error:
-            account.book_tool(UNIT, ToolSpent(calls=1, refused=len(queries)))
+            late = error.details["limit"] == "seconds"  # begun, and its units with it
+            if late and not made:
+                account.take_units(UNIT, len(queries))
+            account.book_tool(UNIT, ToolSpent(calls=1, failed=int(late), refused=0 if late else len(queries)))
             raise account.deny(str(error.details["limit"])) from None
         except RetrievalError:
             if not made:

@@ -70,6 +70,7 @@ def build(knobs: RagKnobs) -> CompiledStateGraph[Any, Any, Any, Any]:
             sampling=ctx.sampling("reader", sampling),
             characters=knobs.passage_characters,
             best_last=knobs.best_last,
+            closed=not knobs.k,
         )
         try:
             candidate = await read(ctx, reader, passages, branch=ctx.root)

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from aiohttp import web
@@ -22,6 +22,7 @@ from phronesis.core.chat import Alternative, Batch, ChatRequest, Completion, Lab
 from phronesis.core.errors import ModelError
 from phronesis.core.ports import Observer
 from phronesis.core.reward import RewardRequest, Rewards
+from phronesis.core.task import WrittenCall
 
 _TOKEN = re.compile(r"\s*\S+")
 _PROMPT_TOKEN = re.compile(r"\s*\S+|\s+$")
@@ -39,6 +40,23 @@ class FakeReply:
     finish: str | None = None
     """None = ``stop``, or ``length`` when max_tokens cuts the text."""
     reasoning: str = ""
+    tool_calls: Sequence[tuple[str, Mapping[str, Any] | str]] = ()
+    """Calls by (name, arguments); arguments may be a text that is no JSON."""
+
+    @property
+    def calls(self) -> tuple[WrittenCall, ...]:
+        """The calls as a server that parses them has them."""
+        texts = [given if isinstance(given, str) else orjson.dumps(given).decode() for _, given in self.tool_calls]
+        named = zip(self.tool_calls, texts, strict=True)
+        return tuple(
+            WrittenCall(id=f"call_{i}", name=name, arguments=text) for i, ((name, _), text) in enumerate(named)
+        )
+
+    @property
+    def with_tags(self) -> str:
+        """The text with the calls in it, as a server that does not parse them leaves it."""
+        form = '<tool_call>\n{{"name": "{}", "arguments": {}}}\n</tool_call>'
+        return "\n".join([*([self.text] if self.text else []), *(form.format(c.name, c.arguments) for c in self.calls)])
 
 
 @dataclass(frozen=True)
@@ -48,13 +66,18 @@ class FakeRequest:
     body: Mapping[str, Any]
 
     @property
-    def messages(self) -> list[dict[str, str]]:
+    def messages(self) -> list[dict[str, Any]]:
         return list(self.body["messages"])
+
+    @property
+    def tools(self) -> list[str]:
+        """Names of the tools that came along with the request."""
+        return [tool["function"]["name"] for tool in self.body.get("tools") or ()]
 
     @property
     def prefill(self) -> str:
         last = self.messages[-1]
-        return last["content"] if last["role"] == "assistant" else ""
+        return str(last["content"]) if last["role"] == "assistant" else ""
 
     @property
     def text(self) -> str:
@@ -66,7 +89,7 @@ class FakeRequest:
     @property
     def user(self) -> str:
         """The last user message."""
-        return next(message["content"] for message in reversed(self.messages) if message["role"] == "user")
+        return next(str(message["content"]) for message in reversed(self.messages) if message["role"] == "user")
 
     @property
     def fingerprint(self) -> int:
@@ -160,6 +183,7 @@ class FakeServer:
         pool: Pooler | None = None,
         prompt_logprobs: str = "vllm",
         continuer: Continuer = lambda tokens: None,
+        tools: Literal["parse", "text", "refuse"] = "text",
         port: int = 0,
     ) -> None:
         """``faults``: one per request in order (None = none), or a function of request and request number from 0.
@@ -190,6 +214,8 @@ class FakeServer:
         self.prompt_logprobs = prompt_logprobs
         """How /v1/completions reports a prompt's log-probabilities: ``vllm``, ``echo`` or ``no``."""
         self.continuer = continuer
+        self.tools = tools
+        """What becomes of a reply's calls: parsed, left in its text, or every request with tools is refused."""
         self.calls = 0
         """Completions and pooled conversations sent, probes apart."""
         self.requests = 0
@@ -331,6 +357,8 @@ class FakeServer:
             return _error(400, "stream_options are not supported")
         if asked.body.get("logprobs") and not self.logprobs:
             return _error(400, "logprobs are not supported")
+        if asked.tools and self.tools == "refuse":
+            return _error(400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
         length = len(_TOKEN.findall(asked.text))
         if length > self.context_length:
             return _error(400, f"maximum context length is {self.context_length} tokens, the prompt has {length}")
@@ -368,7 +396,9 @@ class FakeServer:
             await response.write(b"data: [DONE]\n\n")
         return response
 
-    def _probe_reply(self, asked: FakeRequest, _: int) -> str:
+    def _probe_reply(self, asked: FakeRequest, _: int) -> str | FakeReply:
+        if asked.tools:
+            return FakeReply(tool_calls=[(asked.tools[0], {"word": "zebra"})])
         if asked.prefill:
             return " four, five" if self.prefill != "no" else "Sure"
         if "response_format" in asked.body:
@@ -381,17 +411,24 @@ class FakeServer:
         for index in range(int(asked.body.get("n") or 1)):
             made = replier(asked, index)
             reply = FakeReply(made) if isinstance(made, str) else made
-            said = _until(reply.text, asked.body.get("stop") or ())
+            calls = reply.calls if asked.tools and self.tools == "parse" else ()
+            said = _until(reply.text if calls else reply.with_tags, asked.body.get("stop") or ())
             tokens, cut = _pieces(said, int(asked.body.get("max_tokens") or 4096))
             text = "".join(tokens) if cut else said
             thought += len(_TOKEN.findall(reply.reasoning))
             generated += len(tokens)
             if self.prefill == "echo":
                 text = asked.prefill + text
-            message = {"role": "assistant", "content": text}
+            message: dict[str, Any] = {"role": "assistant", "content": text}
             if reply.reasoning:
                 message["reasoning"] = reply.reasoning
-            finish = reply.finish or ("length" if cut else "stop")
+            if calls:
+                message["tool_calls"] = [
+                    {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                    for c in calls
+                ]
+                generated += sum(len(_TOKEN.findall(call.arguments)) for call in calls)
+            finish = reply.finish or ("length" if cut else "tool_calls" if calls else "stop")
             choice: dict[str, Any] = {"index": index, "message": message, "finish_reason": finish}
             if asked.body.get("logprobs"):
                 alternatives = int(asked.body.get("top_logprobs") or 0)
@@ -439,6 +476,12 @@ def _chunks(choice: Mapping[str, Any]) -> list[dict[str, Any]]:
     for piece in _TOKEN.findall(message["content"]):
         row = {"logprobs": {"content": [rows.pop(0)]}} if rows else {}
         made.append({"delta": {"content": piece}, **row})
+    for number, call in enumerate(message.get("tool_calls", ())):
+        function, half = call["function"], len(call["function"]["arguments"]) // 2
+        begun = {**call, "index": number, "function": {**function, "arguments": ""}}
+        made.append({"delta": {"tool_calls": [begun]}})
+        for part in (function["arguments"][:half], function["arguments"][half:]):
+            made.append({"delta": {"tool_calls": [{"index": number, "function": {"arguments": part}}]}})
     made.append({"delta": {}, "finish_reason": choice["finish_reason"]})
     return [{"choices": [{"index": 0, **item}]} for item in made]
 
@@ -471,6 +514,8 @@ class ScriptedClient:
     model: str = "scripted"
     per_request: int = 128
     """Choices per request."""
+    tools: Literal["parse", "text"] = "text"
+    """Whether a reply's calls come back parsed, or left in its text."""
     requests: list[ChatRequest] = field(default_factory=list)
     """Every request so far."""
     reward_requests: list[RewardRequest] = field(default_factory=list)
@@ -489,16 +534,19 @@ class ScriptedClient:
             if isinstance(made, ModelError):
                 raise made
             reply = FakeReply(made) if isinstance(made, str) else made
-            tokens, cut = _pieces(reply.text, request.sampling.max_tokens)
+            calls = reply.calls if request.tools and self.tools == "parse" else ()
+            said = reply.text if calls else reply.with_tags
+            tokens, cut = _pieces(said, request.sampling.max_tokens)
             top = tuple((Alternative(token, reply.logprob),) for token in tokens) if request.logprobs > 1 else ()
             row = TokenLogprobs(tuple(tokens), (reply.logprob,) * len(tokens), top)
             completions.append(
                 Completion(
-                    text="".join(tokens) if cut else reply.text,
+                    text="".join(tokens) if cut else said,
                     finish="length" if cut or reply.finish == "length" else "stop",
                     reasoning=reply.reasoning,
                     logprobs=row if request.logprobs else None,
                     tokens=len(tokens),
+                    tool_calls=calls,
                 )
             )
         prompt = sum(len(_TOKEN.findall(message.content)) for message in request.messages)
@@ -540,3 +588,6 @@ class ScriptedClient:
 
     async def tokens(self, text: str) -> int:
         return len(_TOKEN.findall(text))
+
+    async def tool_calls(self) -> bool:
+        return self.tools == "parse"

@@ -96,7 +96,7 @@ def score(
             client=lambda role: client,
             sampling=lambda role, default: default,
             answers=answer_space(task.answer_format or "number"),
-            programs=JournaledPrograms(PythonPrograms(), effects),
+            programs=JournaledPrograms(PythonPrograms(confined=False), effects),
         )
         built: Any = getattr(chosen, chosen.kind)(around)
         before = server.calls

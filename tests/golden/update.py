@@ -42,6 +42,12 @@ VALUES = {
     "pseudocode": "whole = packs * content\nleft = whole - used",
     "entry": '{"suggestion": "add {{the}} rates", "cues": ["two pumps", "two taps"], "implementation": []}',
     "entries": '{"number": 1, "suggestion": "add the rates"}\n{"number": 2, "suggestion": "sum up the rates"}',
+    "record": 'Step 1. I count.\nCall: count({"what": "{{apples}}"})\nResult (ok): "12"',
+    "budget": "Budget (LOW):\ncount: 8 used, 2 left of 10",
+    "planning": "Begin with a plan.",
+    "plan": "Your plan so far:\n1 [x] count",
+    "answers": "A: 10\n   Checked: all eaten: satisfied",
+    "code": "0a1b",
     "feedback": "I looked at the steps with low scores first. Step 2 subtracts nothing.",
 }
 HISTORY = (Message(role="system", content="You teach."), Message(role="assistant", content="Ask me."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from typing import Any
 
 import orjson
@@ -35,6 +36,14 @@ def solver(request: FakeRequest, index: int) -> str:
         return "" if value == 0 else f" Step 1 is doubtful ({value})."
     if value == 0:
         return ""
+    if "Reply with one line of JSON" in request.user and value < 8:
+        kinds = [
+            kind for kind in ("sub_query", "intermediate", "final") if f'"{kind}"' in request.user.splitlines()[-1]
+        ]
+        return orjson.dumps({"type": kinds[value % len(kinds)], "text": f"{value} of [{value}]"}).decode()
+    if "Write exactly one line" in request.user and value < 8:
+        kinds = re.findall(r'"([\w -]+:)"', request.user.splitlines()[-1])
+        return f"{'' if request.prefill else kinds[value % len(kinds)]} {value} of [{value}]"
     if value == 1:
         return " I do not know.\nStep 2: Really not.\nVerdict: yes or no"
     return f" 2 + 2 = {2 + value % 4}.\nStep 2: So it is \\boxed{{{2 + value % 4}}}\nVerdict: {'yes' if value % 2 else 'no'}"

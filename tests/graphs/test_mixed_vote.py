@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.run import Run
 from phronesis.graphs.sampling.self_consistency import vote_weights
 from phronesis.testing import FakeReply, FakeRequest, FakeServer, Fault
+from phronesis.tools.python_execution import PythonPrograms
 
 Serve = Callable[..., FakeServer]
 REFUSED = Fault(status=400, message="scripted refusal")
@@ -292,8 +294,10 @@ def test_the_order_of_arrival_changes_nothing(serve: Serve) -> None:
 
 
 class TestResume:
-    def test_a_power_cut_after_every_line(self, serve: Serve, tmp_path: Path) -> None:
-        """Nothing that is journalled is asked or run again, and the result is the same."""
+    def test_a_power_cut_after_every_line(self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing that is journalled is asked or run again, and the result is the same. Programs note that they ran in a file
+        outside their folder, so they are not shut in."""
+        monkeypatch.setattr("phronesis.graphs.solve.PythonPrograms", partial(PythonPrograms, confined=False))
         runs = tmp_path / "executions"
         note = f"    open({str(runs)!r}, 'a').write('x')\n"
 

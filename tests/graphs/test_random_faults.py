@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from faulty_servers import faulty, faulty_rewards
+from toy_documents import documents
 
 import phronesis
 from phronesis.agents.client import limiter
@@ -28,7 +29,14 @@ ERRORS = {"RateLimited", "ServerFailed", "TimedOut", "ContextOverflow", "Malform
 
 HARD = {"knobs.k": 3, "knobs.rounds": 2, "knobs.max_tokens": 60, "knobs.quality_floor": 2.0, "knobs.confident": 1.0}
 """The gate sends every question on, so that reviews and refinements meet faults too."""
+DOCUMENTS = {"two": "2 + 2 is two and two.", "four": "Two and two are four.", "cats": "Cats have four legs."}
 OVERRIDES: dict[str, list[dict[str, object]]] = {
+    "bats": [
+        {"knobs.max_steps": 3, "knobs.early_stop": False},
+        {"knobs.max_steps": 3, "knobs.early_stop": False, "budget.calls": 6},
+        {"knobs.max_steps": 4, "knobs.summary_after": 1, "budget.tokens": 4000},
+        {"knobs.max_steps": 3, "knobs.parallel_calls": 3, "budget.depth": 5},
+    ],
     "best_of_n": [
         {"knobs.n": 5, "knobs.scorer": "self_certainty"},
         {"knobs.n": 4, "knobs.scorer": "judge"},
@@ -36,6 +44,11 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.n": 4, "knobs.scorer": "step_judge", "budget.tokens": 3000},
     ],
     "direct": [{}],
+    "drag": [
+        {"knobs.k": 2},
+        {"knobs.k": 2, "knobs.max_prompt_tokens": 60},
+        {"knobs.k": 2, "budget.tools": {"search": 0}},
+    ],
     "early_stop_vote": [
         {"knobs.first": 2, "knobs.batch": 2, "knobs.most": 8},
         {"knobs.first": 2, "knobs.batch": 3, "knobs.most": 9, "budget.calls": 7},
@@ -46,11 +59,25 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.n": 4, "knobs.wait_for": 4, "budget.calls": 3},
         {"knobs.n": 3, "knobs.wait_for": 3, "knobs.max_tokens": 12},
     ],
+    "iterdrag": [
+        {"knobs.n": 3},
+        {"knobs.n": 3, "knobs.form": "lines"},
+        {"knobs.n": 4, "budget.calls": 5},
+        {"knobs.n": 3, "knobs.max_input_tokens": 1500, "knobs.max_prompt_tokens": 400},
+        {"knobs.n": 4, "budget.tokens": 1500, "budget.tools": {"search": 2}},
+        {"knobs.n": 3, "knobs.form": "lines", "budget.depth": 4},
+        {"knobs.n": 2, "budget.seconds": 0.05},
+    ],
     "mixed_vote": [
         {"knobs.k": 3, "knobs.programs": 3},
         {"knobs.k": 2, "knobs.programs": 4, "budget.calls": 5},
         {"knobs.k": 2, "knobs.programs": 3, "knobs.scorer": "judge", "budget.tokens": 3000},
         {"knobs.k": 2, "knobs.programs": 2, "budget.seconds": 0.3},
+    ],
+    "rag": [
+        {"knobs.k": 2},
+        {"knobs.k": 0},
+        {"knobs.k": 2, "budget.tools": {"search": 0}},
     ],
     "retry": [
         {"knobs.k": 2},
@@ -58,6 +85,13 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.k": 3, "knobs.scorer": "judge", "knobs.threshold": 1.0, "budget.calls": 6},
         {"knobs.k": 2, "knobs.scorer": "step_judge", "knobs.threshold": 1.0, "budget.tokens": 3000},
         {"knobs.k": 2, "knobs.scorer": "execution(programs=2)", "knobs.threshold": 1.0, "budget.depth": 3},
+    ],
+    "react": [
+        {"knobs.max_steps": 4},
+        {"knobs.max_steps": 5, "knobs.min_answers": 2, "budget.calls": 4},
+        {"knobs.max_steps": 4, "knobs.temperature": 1.0, "knobs.summary_after": 1, "budget.tokens": 3000},
+        {"knobs.max_steps": 4, "knobs.nudges": 2, "budget.depth": 3},
+        {"knobs.max_steps": 3, "knobs.at_horizon": "none", "budget.seconds": 0.3},
     ],
     "self_consistency": [
         {"knobs.k": 6},
@@ -70,6 +104,13 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.rounds": 3, "budget.calls": 4},
         {"budget.tokens": 900},
         {"budget.depth": 2},
+    ],
+    "sparc_rag": [
+        {"knobs.depth": 2},
+        {"knobs.depth": 2, "knobs.decider": "verdict", "budget.calls": 9},
+        {"knobs.width": 3, "knobs.depth": 2, "budget.tools": {"search": 4}},
+        {"knobs.depth": 3, "budget.depth": 7},
+        {"knobs.depth": 2, "budget.tokens": 3000},
     ],
     "weighted_vote": [
         {"knobs.n": 4, "knobs.scorer": "judge"},
@@ -192,6 +233,9 @@ def go_through(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         if "reward" in str(overrides.get("knobs.scorer")):
             overrides["models.reward.base_url"] = rewards.url
         recipe = phronesis.Recipe.load(name, overrides={**overrides, "seed": seed})
+        if recipe.strategy.retrieves(recipe.knobs):
+            overrides["retrieval.kb"] = documents(DOCUMENTS)
+            recipe = phronesis.Recipe.load(name, overrides={**overrides, "seed": seed})
         result = asyncio.run(solve(recipe, streamed=seed % 3 == 1))
         check(result, overrides)
         requests = server.requests + rewards.requests

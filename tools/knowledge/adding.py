@@ -5,6 +5,7 @@ A file is done in one transaction; a JSONL file in one per ``ROWS`` rows, each r
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -125,8 +126,9 @@ class _Adding:
             known = connection.execute(
                 "SELECT hash, fields, origin FROM files WHERE source = ?", (self._source,)
             ).fetchone()
-        if known is not None and known[2] != str(self._path) and Path(known[2]).exists():
-            raise Unreadable(f"the source {self._source!r} is taken by {known[2]}; add a folder that holds both")
+        if known is not None and known[2] != os.fsencode(self._path) and os.path.exists(known[2]):
+            other = known[2].decode("utf-8", "replace")
+            raise Unreadable(f"the source {self._source!r} is taken by {other}; add a folder that holds both")
         fields, encoding = self._settled(None if known is None else orjson.loads(known[1]))
         settled = [_READER, kind, fields.text, fields.title, fields.id, encoding]
         settled += [self._chunking.size, self._chunking.overlap]
@@ -136,7 +138,7 @@ class _Adding:
             return "unchanged"
         items = documents_of(file, kind, self._source, fields, encoding=encoding, most=self._reading.max_bytes)
         written = orjson.dumps([fields.text, fields.title, fields.id, encoding]).decode()
-        self._write(items, written, mark, new=known is None)
+        self._write(items, written, mark)
         if not self._seen:
             return "failed"
         if known is None:
@@ -156,7 +158,7 @@ class _Adding:
         )
         return fields, asked.encoding or encoding
 
-    def _write(self, items: Iterator[Document | Problem], fields: str, mark: str, *, new: bool) -> None:
+    def _write(self, items: Iterator[Document | Problem], fields: str, mark: str) -> None:
         """Batch by batch; the file's mark comes with the last, so that a killed attempt is gone on with."""
         while True:
             batch = list(islice(items, ROWS))
@@ -196,7 +198,7 @@ class _Adding:
             "INSERT INTO files (source, origin, hash, fields, added) VALUES (?, ?, '', ?, ?) ON CONFLICT (source) DO "
             "UPDATE SET origin = excluded.origin, fields = excluded.fields "
             "WHERE origin != excluded.origin OR fields != excluded.fields",
-            (self._source, str(self._path), fields, now()),
+            (self._source, os.fsencode(self._path), fields, now()),
         )
         row = connection.execute("SELECT number FROM files WHERE source = ?", (self._source,)).fetchone()
         return int(row[0])

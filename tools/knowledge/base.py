@@ -102,12 +102,10 @@ class KnowledgeBase:
     def reembed(self, *, told: Told | None = None) -> int:
         """New vectors by the embedder of the settings where the old ones are another's, and any that are missing; how many
         were made. Raises ConfigurationError when there is no embedder."""
-        embedder = open_embedder(self._settings)
-        if embedder is None:
-            raise ConfigurationError(
-                NO_EMBEDDER, mend="phronesis models pull all-minilm-l6-v2, or set PHRONESIS_EMBEDDER"
-            )
-        return reembed(self._store, embedder, told=told)
+        if self._embedder is None:
+            mend = "phronesis models pull all-minilm-l6-v2, or set PHRONESIS_EMBEDDER"
+            raise ConfigurationError(NO_EMBEDDER, mend=mend)
+        return reembed(self._store, self._embedder, told=told)
 
     def search(
         self, query: str, k: int = 5, *, where: Mapping[str, Sequence[str]] | None = None, **options: Any
@@ -138,7 +136,7 @@ class KnowledgeBase:
         if held is not None and held[0] == current:
             return held[1]
         embedder = None if wanted.mode == "lexical" else self._embedder
-        searcher = _searcher(self.name, wanted, self._settings, embedder)
+        searcher = open_searcher(self.name, wanted, self._settings, embedder)
         if held is not None:
             held[1].close()
         self._searchers[wanted] = (current, searcher)
@@ -236,13 +234,12 @@ def existing(name: str, settings: Settings) -> Path:
     return path
 
 
-def open_searcher(name: str, options: SearchOptions, settings: Settings) -> Searcher:
-    """Searches the knowledge base as it is now, whatever is added later. Raises ConfigurationError when it is not there,
-    EmbedderMismatch, ModelMissing and SetupError."""
-    return _searcher(name, options, settings, None if options.mode == "lexical" else open_embedder(settings))
+def open_searcher(name: str, options: SearchOptions, settings: Settings, embedder: Embedder | None = None) -> Searcher:
+    """Searches the knowledge base as it is now, whatever is added later. ``embedder``: None = the one the settings name.
 
-
-def _searcher(name: str, options: SearchOptions, settings: Settings, embedder: Embedder | None) -> Searcher:
+    Raises ConfigurationError when there is no such knowledge base, EmbedderMismatch, ModelMissing and SetupError."""
+    if options.mode != "lexical":
+        embedder = embedder or open_embedder(settings)
     reranker = None if options.rerank == "none" else open_reranker(options.rerank, settings)
     store = Store.open_to_read(existing(name, settings))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ def check_chunking(size: int, overlap: int) -> None:
 def spans(text: str, *, size: int = SIZE, overlap: int = OVERLAP, sections: Sequence[int] = ()) -> list[Span]:
     """Spans of at most ``size`` characters that hold all of the text but white space between them.
 
-    A span ends, in its second half, before the last of ``sections`` (where headings stand), else at the last end of a
+    A span ends, in its second half, before the last of ``sections`` (rising; where headings stand), else at the last end of a
     paragraph, of a sentence, of a word, else in the middle of a word. The next one begins with the first word that starts
     within the last ``overlap`` characters, or exactly ``overlap`` back where none does; at a section without overlap."""
     found: list[Span] = []
@@ -64,9 +65,9 @@ def spans(text: str, *, size: int = SIZE, overlap: int = OVERLAP, sections: Sequ
 def _stop(text: str, start: int, limit: int, sections: Sequence[int]) -> tuple[int, bool]:
     """Where a span that begins at ``start`` stops, and whether a section begins there."""
     least = start + (limit - start) // 2
-    inside = [place for place in sections if least < place <= limit]
-    if inside:
-        return max(inside), True
+    behind = bisect_right(sections, limit)
+    if behind and sections[behind - 1] > least:
+        return sections[behind - 1], True
     for pattern in _BREAKS:
         # One character further, so that white space right behind the limit counts as an end.
         ends = [match.end() for match in pattern.finditer(text, least, limit + 1) if match.end() > least + 1]

@@ -45,4 +45,4 @@ def pages_of(data: bytes) -> Pages:
             sections.append(Section(length, (), number))
             pieces.append(piece)
             length += len(piece) + 2
-    return Pages("\n\n".join(pieces), " ".join(title.split()), tuple(sections))
+    return Pages("\n\n".join(pieces), " ".join(normalised(title).split()), tuple(sections))

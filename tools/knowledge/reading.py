@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -84,17 +84,18 @@ def _whole(data: bytes, kind: str, source: str, encoding: str | None) -> Documen
     if kind == "html":
         found = _DECLARED.search(data[:_HEAD])
         page = page_of(normalised(decoded(data, encoding=encoding or (_known(found[1]) if found else None))))
-        return Document(source, page.text, page.title or _first(page.sections) or stem, sections=page.sections)
+        return Document(source, page.text, page.title or _over_all(page.sections) or stem, sections=page.sections)
     text = normalised(decoded(data, encoding=encoding))
     if kind == "markdown":
         sections = sections_of(text)
-        return Document(source, text, _first(sections) or stem, sections=sections)
+        return Document(source, text, _over_all(sections) or stem, sections=sections)
     return Document(source, text, stem)
 
 
-def _first(sections: tuple[Section, ...]) -> str:
-    """The outermost heading a document begins with."""
-    return next((section.headings[0] for section in sections if section.headings), "")
+def _over_all(sections: Sequence[Section]) -> str:
+    """The heading that all sections stand under; empty when there are several."""
+    found = {section.headings[0] for section in sections if section.headings}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _known(name: bytes) -> str | None:

@@ -28,8 +28,8 @@ class SearchOptions(BaseModel):
 
     mode: Literal["dense", "lexical", "hybrid"] = "hybrid"
     """By vectors, by words, or by the ranks of both."""
-    candidates: int = Field(default=50, ge=1)
-    """Chunks that each side proposes, and that a reranker reads."""
+    candidates: int = Field(default=20, ge=1)
+    """Chunks that each side proposes, and that a reranker reads; at least as many as are asked for."""
     rerank: str = "none"
     """``none``, or a cross-encoder: a folder, or a name in the models folder."""
 

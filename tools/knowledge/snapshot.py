@@ -20,6 +20,8 @@ from phronesis.index.fusing import fuse, fused_order
 from phronesis.tools.knowledge.store import Store
 from phronesis.tools.knowledge.vectors import active, read_vectors, view
 
+_MASKS = 64
+"""Filters whose rows are remembered."""
 Where = Mapping[str, Sequence[str]]
 
 
@@ -141,6 +143,8 @@ class Snapshot:
         key = tuple(sorted((name, tuple(values)) for name, values in where.items()))
         with self._lock:
             if key not in self._masks:
+                if len(self._masks) >= _MASKS:
+                    self._masks.clear()
                 documents = {number: self._facts(number) for number in self._about}
                 self._masks[key] = np.array(
                     [self._fits(row, documents[number], where) for row, number in enumerate(self._documents)],

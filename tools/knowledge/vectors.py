@@ -135,14 +135,16 @@ def _new_fingerprint(store: Store, embedder: Embedder) -> int:
 
 
 def _embed_missing(store: Store, embedder: Embedder, number: int, told: Told | None) -> int:
-    made = 0
+    made, last = 0, 0
+    with store.reading() as connection:
+        total = lacking(connection, number)
     while True:
         with store.reading() as connection:
-            left = lacking(connection, number)
+            # Numbers rise, so what others add meanwhile stands behind the last one.
             rows = connection.execute(
-                "SELECT number, title, text FROM chunks WHERE NOT EXISTS "
+                "SELECT number, title, text FROM chunks WHERE number > ? AND NOT EXISTS "
                 "(SELECT 1 FROM vectors WHERE fingerprint = ? AND chunk = chunks.number) ORDER BY number LIMIT ?",
-                (number, BATCH),
+                (last, number, BATCH),
             ).fetchall()
         if not rows:
             return made
@@ -153,9 +155,9 @@ def _embed_missing(store: Store, embedder: Embedder, number: int, told: Told | N
                 [(number, vector.tobytes(), row[0]) for row, vector in zip(rows, vectors, strict=True)],
             )
             changed(connection)
-        made += len(rows)
+        made, last = made + len(rows), int(rows[-1][0])
         if told is not None:
-            told(made, made + max(0, left - len(rows)))
+            told(made, max(made, total))
 
 
 def _switch(store: Store, number: int) -> None:

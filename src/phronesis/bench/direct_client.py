@@ -50,3 +50,6 @@ class DirectClient:
 
     async def tokens(self, text: str) -> int:
         return await self._endpoint.tokens(text)
+
+    async def tool_calls(self, *, site: Site) -> bool:
+        return await self._endpoint.tool_calls()

@@ -57,7 +57,17 @@ def _look() -> list[Finding]:
         present = find_spec(module) is not None
         mend = "" if present else "pip install 'phronesis[local]'"
         findings.append(Finding(what, present, "installed" if present else "not installed", mend, needed=False))
-    return [*findings, *_vllm(), *_models()]
+    return [*findings, _programs(), *_vllm(), *_models()]
+
+
+def _programs() -> Finding:
+    """How far models' programs are shut in."""
+    from phronesis.tools.confinement import confinement
+
+    note = confinement().note
+    found = note or "no network, no files but their own, ended with all they start"
+    mend = "use Linux 6.7 or later with util-linux and user namespaces" if note else ""
+    return Finding("programs under limits", not note, found, mend, needed=False)
 
 
 def _endpoints() -> list[Finding]:

@@ -63,7 +63,7 @@ def search(
     where: Annotated[
         list[str] | None, typer.Option(help="FACT=VALUE: only passages of which it is true; source and title too.")
     ] = None,
-    candidates: Annotated[int, typer.Option(help="Passages each side proposes.", min=1)] = 50,
+    candidates: Annotated[int, typer.Option(help="Passages each side proposes.", min=1)] = 20,
     rerank: Annotated[
         str, typer.Option(help="none, or a cross-encoder: its folder, or its name under models.")
     ] = "none",

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from phronesis.cli import bench, kb, memory, models, recipes, runs, scorers
+from phronesis.cli import allocation, bench, demos, kb, memory, models, recipes, runs, scorers, tools
 from phronesis.cli.doctor import doctor
 from phronesis.cli.run import run
 
@@ -28,6 +28,9 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(scorers.app, name="scorers")
 app.add_typer(memory.app, name="memory")
 app.add_typer(kb.app, name="kb")
+app.add_typer(tools.app, name="tools")
+app.add_typer(demos.app, name="demos")
+app.add_typer(allocation.app, name="allocation")
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.command()(doctor)

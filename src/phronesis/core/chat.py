@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from phronesis.core.errors import ModelError, PhronesisError
-from phronesis.core.task import Message
+from phronesis.core.task import Message, WrittenCall
 
 FinishReason = Literal["stop", "length", "other"]
 
@@ -47,6 +47,15 @@ class Sampling:
         return {name: value for name, value in values if value is not None}
 
 
+class OfferedTool(NamedTuple):
+    """A tool as a server that parses calls is told of it."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON schema of the arguments."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """A request as the strategy means it: no address, no adaptation to a server. Its hash guards resume."""
@@ -62,6 +71,8 @@ class ChatRequest:
     """JSON schema the reply has to follow."""
     logprobs: int = 0
     """How many alternatives per token are wanted; 0 = none, 1 = the chosen token only."""
+    tools: tuple[OfferedTool, ...] = ()
+    """What the model may call, at a server that parses calls."""
 
     @property
     def max_tokens(self) -> int:
@@ -70,8 +81,8 @@ class ChatRequest:
 
     def to_json(self) -> dict[str, Any]:
         """The request as the journal writes it."""
-        return {
-            "messages": [{"role": message.role, "content": message.content} for message in self.messages],
+        data: dict[str, Any] = {
+            "messages": [message.to_json() for message in self.messages],
             "sampling": self.sampling.to_json(),
             "seed": self.seed,
             "stop": list(self.stop),
@@ -79,6 +90,9 @@ class ChatRequest:
             "reply_schema": self.reply_schema,
             "logprobs": self.logprobs,
         }
+        if self.tools:
+            data["tools"] = [tool._asdict() for tool in self.tools]
+        return data
 
 
 def request_hash(request: Any) -> str:
@@ -174,6 +188,13 @@ class Completion:
     logprobs: TokenLogprobs | None = None
     tokens: int = 0
     """Generated tokens of this choice."""
+    tool_calls: tuple[WrittenCall, ...] = ()
+    """Calls that the server parsed out of the reply; they are no part of the text."""
+
+    @property
+    def written(self) -> str:
+        """All that the model wrote: thinking, text, calls."""
+        return "".join([self.reasoning, self.text, *(call.name + call.arguments for call in self.tool_calls)])
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"text": self.text, "finish": self.finish, "tokens": self.tokens}
@@ -181,6 +202,8 @@ class Completion:
             data["reasoning"] = self.reasoning
         if self.logprobs is not None:
             data["logprobs"] = self.logprobs.to_json()
+        if self.tool_calls:
+            data["tool_calls"] = [call.model_dump() for call in self.tool_calls]
         return data
 
     @classmethod
@@ -192,6 +215,7 @@ class Completion:
             reasoning=data.get("reasoning", ""),
             logprobs=None if logprobs is None else TokenLogprobs.from_json(logprobs),
             tokens=data["tokens"],
+            tool_calls=tuple(WrittenCall(**call) for call in data.get("tool_calls", ())),
         )
 
 

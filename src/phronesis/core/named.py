@@ -15,8 +15,9 @@ from phronesis.core.errors import ConfigurationError
 Options = TypeVar("Options", bound=BaseModel)
 
 _FORM = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
-_PIECE = re.compile(r"""(?:\[[^\]]*\]|"(?:[^"\\]|\\.)*"|'[^']*'|[^,])+""")
-"""What stands between commas; those in brackets and quotes do not count."""
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
+_PIECE = re.compile(rf"""(?:\[(?:{_QUOTED}|[^\]"'])*\]|\{{(?:{_QUOTED}|[^}}"'])*\}}|{_QUOTED}|[^,])+""")
+"""What stands between commas; those in brackets, braces and quotes do not count."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,10 @@ class ChatEndpoint(RewardEndpoint, Protocol):
         """Length in tokens; an estimate where the server cannot tell."""
         ...
 
+    async def tool_calls(self) -> bool:
+        """Whether calls of tools come back parsed; found out when first asked. Raises SetupError."""
+        ...
+
 
 class RewardClient(Protocol):
     """What a scorer calls to ask a reward model: an endpoint inside a run, journalled and metered."""
@@ -106,6 +110,10 @@ class ChatClient(RewardClient, Protocol):
         ...
 
     async def tokens(self, text: str) -> int: ...
+
+    async def tool_calls(self, *, site: Site) -> bool:
+        """Whether the endpoint gives calls of tools back parsed; the same in every session of a run. Not charged."""
+        ...
 
 
 class OutcomeScorer(Protocol):

@@ -107,6 +107,11 @@ class Settings(BaseModel):
         return self.memory_folder or self.home / "memory"
 
 
+def variable(name: str) -> str | None:
+    """A variable of the environment: a secret that something the user configured names instead of holding it."""
+    return os.environ.get(name)
+
+
 def addresses(text: str) -> tuple[str, ...]:
     """The addresses of a comma-separated list, in order."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

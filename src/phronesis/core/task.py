@@ -5,12 +5,32 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from phronesis.core.errors import ConfigurationError
 
 AnswerFormat = Literal["number", "choice", "text", "latex", "code"]
-Speaker = Literal["system", "user", "assistant"]
+Speaker = Literal["system", "user", "assistant", "tool"]
+
+
+class WrittenCall(BaseModel):
+    """A call of a tool as a model wrote it, in the form a server parsed it into."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    """Names the call within its conversation; the result carries it too."""
+    name: str
+    arguments: str
+    """Meant as a JSON object, and not always one."""
 
 
 class Message(BaseModel):
@@ -22,6 +42,24 @@ class Message(BaseModel):
     """Who speaks."""
     content: str
     """What is said."""
+    tool_calls: tuple[WrittenCall, ...] = Field(default=(), repr=False)
+    """Calls that an assistant's turn makes, for servers that parse them; never in a task."""
+    tool_call_id: str = Field(default="", repr=False)
+    """The call that a tool's turn answers; never in a task."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The message as requests and journals have it: what is unset is left out."""
+        data: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            data["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+        if self.tool_call_id:
+            data["tool_call_id"] = self.tool_call_id
+        return data
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = dump(self)
+        return {name: value for name, value in data.items() if value or name in ("role", "content")}
 
 
 def _as_messages(value: Any) -> Any:
@@ -55,6 +93,8 @@ class Task(BaseModel):
     def _asks(self) -> Task:
         if not self.messages or self.messages[-1].role != "user" or not self.messages[-1].content.strip():
             raise ValueError("the last message must be a user's and not be empty")
+        if any(turn.role == "tool" or turn.tool_calls or turn.tool_call_id for turn in self.messages):
+            raise ValueError("a task holds no tool calls and no tool's turns: tools are called inside a run")
         return self
 
     @property

@@ -31,7 +31,10 @@ class RowMatch(NamedTuple):
 
 def words(text: str) -> list[str]:
     """The words of a text in order, as they are compared."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
+    folded = text.casefold()
+    if folded.isascii():
+        return _WORD.findall(folded)
+    folded = unicodedata.normalize("NFKD", folded)
     return _WORD.findall("".join(letter for letter in folded if not unicodedata.combining(letter)))
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,18 @@ from phronesis.core.errors import ModelMissing, RetrievalError, SetupError
 from phronesis.core.settings import Settings
 
 
-class Reranker:
+class Reranker(Protocol):
+    """Reads query and passages together."""
+
+    @property
+    def id(self) -> str: ...
+
+    def scores(self, query: str, passages: Sequence[str]) -> list[float]:
+        """How well each passage answers the query; higher is better, comparable for one query only. Raises RetrievalError."""
+        ...
+
+
+class CrossEncoder:
     """A cross-encoder in sentence-transformers layout, on the CPU, loaded with the first pair; safe in threads."""
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +37,6 @@ class Reranker:
         self._loaded: Any = None
 
     def scores(self, query: str, passages: Sequence[str]) -> list[float]:
-        """How well each passage answers the query; higher is better, comparable for one query only. Raises RetrievalError."""
         try:
             with self._lock:
                 rows = self._model().predict([(query, passage) for passage in passages], show_progress_bar=False)
@@ -42,9 +52,11 @@ class Reranker:
         if self._loaded is None:
             for name in ("sentence_transformers", "transformers"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-            from sentence_transformers import CrossEncoder
+            import sentence_transformers
+            from transformers.utils import logging as hub_logging
 
-            self._loaded = CrossEncoder(str(self._folder), device="cpu", local_files_only=True)
+            hub_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
+            self._loaded = sentence_transformers.CrossEncoder(str(self._folder), device="cpu", local_files_only=True)
         return self._loaded
 
 
@@ -57,4 +69,4 @@ def open_reranker(name: str, settings: Settings) -> Reranker:
         )
     if find_spec("sentence_transformers") is None:
         raise SetupError(f"reranker {name!r} needs sentence-transformers", mend="pip install 'phronesis[local]'")
-    return Reranker(folder)
+    return CrossEncoder(folder)

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phronesis.bench.dataset import Example
 from phronesis.bench.graders import transform_execution
-from phronesis.bench.graders.children import in_child
 from phronesis.bench.graders.code_blocks import defines, python_sources
 from phronesis.bench.graders.facts import needed, text_of, unfit
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade, GraderContext
 from phronesis.bench.graders.grids import Grid, as_grid, grids_of
 from phronesis.bench.graders.table import GraderEntry
+from phronesis.tools.children import in_child
 from phronesis.tools.code_answers import fenced
 from phronesis.tools.extraction import marked_span
 from phronesis.tools.python_execution import PythonPrograms
@@ -64,7 +64,7 @@ class ByGrids:
 
     async def _run(self, text: str, inputs: Sequence[Grid]) -> tuple[list[Grid | None], str]:
         job = {"sources": python_sources(text, ["transform"]), "inputs": inputs}
-        reply, ending = await in_child(self._programs, transform_execution, job)
+        reply, ending = await in_child(self._programs, transform_execution, job=job)
         outputs = reply.get("outputs") if reply is not None else None
         if reply is None or not isinstance(outputs, list):
             return [], ending

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phronesis.bench.dataset import Example
 from phronesis.bench.graders import code_execution
-from phronesis.bench.graders.children import in_child
 from phronesis.bench.graders.code_blocks import defines, python_sources
 from phronesis.bench.graders.facts import needed, text_of, unfit
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade, GraderContext
 from phronesis.bench.graders.table import GraderEntry
+from phronesis.tools.children import in_child
 from phronesis.tools.python_execution import PythonPrograms
 
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
@@ -93,7 +93,7 @@ class ByTests:
 
     async def _passed(self, job: dict[str, Any], tests: int) -> tuple[float, str]:
         """(share of the tests that the program passes, the first error)."""
-        reply, ending = await in_child(self._programs, code_execution, job)
+        reply, ending = await in_child(self._programs, code_execution, job=job)
         if reply is None:
             return 0.0, ending
         passed = reply.get("passed")

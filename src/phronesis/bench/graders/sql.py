@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phronesis.bench.dataset import Example
 from phronesis.bench.graders import sql_execution
-from phronesis.bench.graders.children import in_child
 from phronesis.bench.graders.code_blocks import last_block
 from phronesis.bench.graders.facts import needed, text_of, unfit
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade, GraderContext, graded
 from phronesis.bench.graders.table import GraderEntry
 from phronesis.core.errors import ConfigurationError, ToolError
+from phronesis.tools import sqlite_reading
+from phronesis.tools.children import in_child
 from phronesis.tools.python_execution import PythonPrograms
 
 _LANGUAGES = ("sql", "sqlite", "sqlite3", "")
@@ -82,7 +84,7 @@ class BySql:
             "seconds": self._options.seconds,
         }
         programs = replace(self._programs, readable=(path,)) if path else self._programs
-        reply, ending = await in_child(programs, sql_execution, job)
+        reply, ending = await in_child(programs, sqlite_reading, sql_execution, job=job)
         gold_empty = float(self._gold_empty(example))
         if reply is None:
             return graded(False, f"{query}\n{ending}", runs=0.0, gold_empty=gold_empty)
@@ -97,9 +99,9 @@ class BySql:
         key = needed(example, "db", str), needed(example, "gold_sql", str)
         if key not in self._empty:
             try:
-                connection = sql_execution.open_database(*self._database(example))
+                connection = sqlite_reading.open_database(*self._database(example))
                 try:
-                    rows = sql_execution.rows_of(connection, key[1], self._options.seconds, 1)
+                    rows = sqlite_reading.rows_of(connection, key[1], self._options.seconds, 1)
                 finally:
                     connection.close()
             except (sqlite3.Error, sqlite3.Warning, TimeoutError) as error:

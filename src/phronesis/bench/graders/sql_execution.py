@@ -1,28 +1,18 @@
 """Runs queries on a database that they cannot change, and compares what they bring. The text of this file is also run
-in a child process: it imports the standard library only."""
+in a child process, after ``tools/sqlite_reading``: beside it, it imports the standard library only."""
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+
+from phronesis.tools.sqlite_reading import open_database, rows_of
 
 _MOST_ROWS = 100_000
 """Rows of a gold result; more are not compared."""
 _MOST_COLUMNS = 6
 """Columns whose order is tried."""
-_LONGEST_VALUE = 10_000_000
-_STEPS = 1000
-"""Steps of SQLite's machine between two looks at the clock."""
-_READS = {
-    sqlite3.SQLITE_SELECT,
-    sqlite3.SQLITE_READ,
-    sqlite3.SQLITE_FUNCTION,
-    sqlite3.SQLITE_RECURSIVE,
-}
 
 
 def carry_out(job: dict[str, Any]) -> dict[str, Any]:
@@ -45,35 +35,6 @@ def carry_out(job: dict[str, Any]) -> dict[str, Any]:
         "rows": len(found),
         "error": "",
     }
-
-
-def open_database(dump: str, path: str) -> sqlite3.Connection:
-    """The database of a dump, in memory, or of a file (``path``), read-only; from here on nothing can be changed in
-    it."""
-    address = f"file:{quote(path)}?mode=ro&immutable=1" if path else "file::memory:"
-    connection = sqlite3.connect(address, uri=True)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    if dump:
-        connection.executescript(dump)
-    connection.text_factory = lambda data: data.decode(errors="replace")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
-    connection.set_authorizer(_allowed)
-    return connection
-
-
-def rows_of(connection: sqlite3.Connection, query: str, seconds: float, most: int) -> list[tuple[Any, ...]]:
-    """The first rows of one query. Raises sqlite3's errors, and TimeoutError after so many seconds of processor
-    time."""
-    end = time.process_time() + seconds
-    connection.set_progress_handler(lambda: time.process_time() > end, _STEPS)
-    try:
-        return connection.execute(query).fetchmany(most)
-    except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
-            raise TimeoutError(f"the query ran longer than {seconds:g} s") from None
-        raise
-    finally:
-        connection.set_progress_handler(None, _STEPS)
 
 
 def same_result(gold: list[tuple[Any, ...]], found: list[tuple[Any, ...]], *, ordered: bool, any_order: bool) -> bool:
@@ -115,8 +76,3 @@ def _orders(left: list[tuple[Any, ...]], right: list[tuple[Any, ...]], width: in
 
 def _plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(float(f"{value:.9g}") if isinstance(value, float) else value for value in row)
-
-
-def _allowed(action: int, first: str | None, second: str | None, database: str | None, within: str | None) -> int:
-    loads = action == sqlite3.SQLITE_FUNCTION and str(second).lower() == "load_extension"
-    return sqlite3.SQLITE_OK if action in _READS and not loads else sqlite3.SQLITE_DENY
