@@ -3,20 +3,23 @@
 SPARC-RAG's fifth role (arXiv 2602.00083): ``update`` folds new passages into a branch's evidence, ``merge`` folds the
 branches' evidence into one; ``synopsis`` replaces a long record by a short one (Budget-aware agents, arXiv 2511.17006).
 Every fact names the passage it stands in; one that names none that was shown is dropped.
-Differs from the paper: ``merge`` picks facts by number instead of writing them anew, so that names and sources survive a
-small model.
+Differs from the paper: ``merge`` picks facts by number instead of writing them anew, and so does ``update`` in the form
+``pick``: names, figures and sources then survive a small model, which writes facts that no passage says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.config import JsonDict
 
 from phronesis.agents.decode import ask
-from phronesis.agents.passages import numbered
+from phronesis.agents.passages import numbered, shortened
 from phronesis.agents.prompt import load_prompt
+from phronesis.agents.sentences import sentences
 from phronesis.core.chat import ChatRequest, Sampling, completion_of
 from phronesis.core.errors import MalformedReply
 from phronesis.core.ports import ChatClient
@@ -44,11 +47,17 @@ class Facts(BaseModel):
 
 
 class Kept(BaseModel):
-    """What a merge replies."""
+    """What a merge replies, and an update that picks."""
 
     model_config = ConfigDict(frozen=True)
 
     keep: list[int]
+
+
+Notes = Literal["pick", "write"]
+"""``pick``: sentences of the passages, by number; ``write``: facts in the model's own words."""
+_FEWEST, _MOST = 3, 6
+"""Sentences that the schema asks for: small models that may keep few keep the first one."""
 
 
 def listed(evidence: Sequence[Evidence], *, numbers: bool = False) -> str:
@@ -77,12 +86,40 @@ class ContextManager:
     sampling: Sampling
     characters: int = 1500
     """Of a passage at the most."""
+    notes: Notes = "pick"
 
     async def update(
         self, task: Task, query: str, evidence: Sequence[Evidence], passages: Sequence[Passage], *, site: Site
     ) -> tuple[Evidence, ...]:
         """The evidence with the new facts behind it; what is known already is not added. Raises ModelError,
         BudgetExhausted."""
+        made = self._picked if self.notes == "pick" else self._written
+        return united((*evidence, *await made(task, query, evidence, passages, site)))
+
+    async def _picked(
+        self, task: Task, query: str, evidence: Sequence[Evidence], passages: Sequence[Passage], site: Site
+    ) -> list[Evidence]:
+        shown: list[Evidence] = []
+        lines: list[str] = []
+        for passage in passages:
+            lines.append(f"## {passage.title}" if passage.title else "##")
+            for sentence in sentences(shortened(passage.text, self.characters)):
+                shown.append(Evidence(fact=sentence, source=passage.id, title=passage.title, found=site.branch.path))
+                lines.append(f"[{len(shown)}] {sentence}")
+        values = {
+            "question": task.question,
+            "query": query,
+            "known": listed(evidence),
+            "sentences": "\n".join(lines),
+        }
+        messages, _ = load_prompt("context_pick").fill(values, history=task.history)
+        wanted = _numbers(len(shown))
+        reply = await ask(self.client, ChatRequest(messages=messages, sampling=self.sampling), wanted, site=site)
+        return [shown[number - 1] for number in dict.fromkeys(reply.keep) if 0 < number <= len(shown)]
+
+    async def _written(
+        self, task: Task, query: str, evidence: Sequence[Evidence], passages: Sequence[Passage], site: Site
+    ) -> list[Evidence]:
         values = {
             "question": task.question,
             "query": query,
@@ -92,7 +129,7 @@ class ContextManager:
         messages, _ = load_prompt("context_update").fill(values, history=task.history)
         reply = await ask(self.client, ChatRequest(messages=messages, sampling=self.sampling), Facts, site=site)
         by_number = dict(enumerate(passages, start=1))
-        new = [
+        return [
             Evidence(
                 fact=" ".join(item.fact.split()),
                 source=by_number[item.source].id,
@@ -102,7 +139,6 @@ class ContextManager:
             for item in reply.facts
             if item.source in by_number and item.fact.strip()
         ]
-        return united((*evidence, *new))
 
     async def merge(
         self, task: Task, best: Sequence[Evidence], others: Sequence[Evidence], *, site: Site
@@ -125,6 +161,16 @@ class ContextManager:
         if not text:
             raise MalformedReply("the synopsis is empty", reason="empty")
         return text
+
+
+def _numbers(count: int) -> type[Kept]:
+    """The reply's type with the numbers that can be picked in its schema; other numbers are read, and pick nothing."""
+    sized: JsonDict = {
+        "items": {"type": "integer", "minimum": 1, "maximum": max(1, count)},
+        "minItems": min(_FEWEST, count),
+        "maxItems": min(_MOST, count),
+    }
+    return create_model("Kept", __base__=Kept, keep=(list[int], Field(json_schema_extra=sized)))
 
 
 def united(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.config import JsonDict
 
 from phronesis.agents.context_manager import listed
 from phronesis.agents.decode import ask, decode
@@ -24,7 +24,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    missing: str = ""
+    missing: str
     queries: list[str]
 
 
@@ -93,14 +93,5 @@ def _cleaned(plan: Plan, width: int) -> tuple[str, ...]:
 
 def _sized(width: int) -> type[Plan]:
     """The reply's type with the number of queries in its schema; a reply with another number is read all the same."""
-
-    class SizedPlan(Plan):
-        @classmethod
-        def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
-            schema = super().model_json_schema(*args, **options)
-            schema["properties"]["queries"] |= {"minItems": width, "maxItems": width}
-            schema["required"] = ["missing", "queries"]
-            return schema
-
-    SizedPlan.__name__ = "Plan"
-    return SizedPlan
+    sized: JsonDict = {"minItems": width, "maxItems": width}
+    return create_model("Plan", __base__=Plan, queries=(list[str], Field(json_schema_extra=sized)))

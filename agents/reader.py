@@ -16,8 +16,8 @@ from phronesis.core.task import AnswerFormat, Task
 
 INSTRUCTIONS: dict[AnswerFormat, str] = {
     **ANSWER_INSTRUCTIONS,
-    "text": 'Then write a last line "Answer:" with nothing but the words that answer the question: a name, a date, a number, '
-    "yes or no. Not a sentence.",
+    "text": 'Then write a last line that begins with "Answer:" and gives only the few words that answer the question, '
+    "not a sentence.",
 }
 """How an answer from passages ends: short ones are compared word by word."""
 

@@ -20,6 +20,8 @@ _TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|$)", re.DOTALL)
 _CALLED, _GIVEN, _SEVERAL = ("tool", "name", "function"), ("arguments", "parameters"), ("calls", "tool_calls")
 _KNOWN = frozenset({*_CALLED, *_GIVEN, *_SEVERAL, "thought", "answer", "id", "type"})
 _NO_TOOL = frozenset({"", "none", "null"})
+PLACEHOLDER = "<the answer>"
+"""What stands in the form of a reply for the answer; weak models copy it."""
 _CUT_OFF = "the reply was cut off by max_tokens"
 _LONGEST_QUOTE = 2000
 
@@ -197,8 +199,8 @@ def _answer(found: Mapping[str, Any]) -> str:
     """The answer as text. Raises _Unreadable."""
     answer = found.get("answer")
     text = answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer, ensure_ascii=False)
-    if not text.strip():
-        raise _Unreadable("the reply calls no tool and its answer is empty")
+    if text.strip(" .<>") in ("", PLACEHOLDER.strip("<>")):
+        raise _Unreadable(f"the reply calls no tool, and its answer is {_short(answer)}")
     return text.strip()
 
 

@@ -3,7 +3,8 @@
 Source: Budget-Aware Tool-Use Enables Effective Agent Scaling (arXiv 2511.17006). A plug-in for any agent: pure text, no
 call. Which regime holds is for graphs/policies/regimes.py to say.
 Differs from the paper: one short order for the regime that holds now, in place of a table of all four in the first prompt,
-which small models mix up; an agent with nothing left answers with what it knows, not with "None".
+which small models mix up; no numbers of queries and pages in it (told to try 3 to 5 things, a 0.5B model answered "3, 4,
+5"); an agent with nothing left answers with what it knows, not with "None".
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 ADVICE: Mapping[str, str] = {
-    "HIGH": "Plenty is left: you may try 3 to 5 different things. Answer when you are sure.",
-    "MEDIUM": "Go on with 2 or 3 precise calls that bring you nearer to the answer.",
-    "LOW": "Little is left. Make one precise call that checks one fact, or give the answer.",
-    "CRITICAL": "Nearly nothing is left. Do not call a tool that has 0 left. Give the answer with what you know.",
+    "HIGH": "Plenty is left. If the results above do not answer the question yet, look further; else answer.",
+    "MEDIUM": "Some is left. Make only calls that bring you nearer to the answer; if you know it, answer.",
+    "LOW": "Little is left. Make one call to check one fact, or answer.",
+    "CRITICAL": "Nearly nothing is left. Do not call a tool that has 0 left. Answer with what you know.",
 }
 """By regime; that of the tool with the least left holds."""
 

@@ -32,11 +32,8 @@ def reply(request: object, index: int) -> object:
         width = int((re.findall(r"Write (\d+) search", user) or ["1"])[0])
         done = user.count("- marker")
         return json.dumps({"missing": "all", "queries": [f"marker{done + number}" for number in range(width)]})
-    if "You keep notes" in user:
-        shown = re.findall(r"\[(\d+)\] (marker\d+) says value\d+", user)
-        return json.dumps(
-            {"facts": [{"fact": f"{name} says a value", "source": int(number)} for number, name in shown]}
-        )
+    if "Below are numbered sentences" in user:
+        return json.dumps({"keep": [int(number) for number in re.findall(r"^\[(\d+)\]", user, re.MULTILINE)]})
     if "Notes were gathered" in user:
         return json.dumps({"keep": [int(number) for number in re.findall(r"^\[(\d+)\]", user, re.MULTILINE)]})
     if "Check an answer" in user:

@@ -45,7 +45,9 @@ def _greedy(knobs: SparcRagKnobs) -> Sampling:
 def context_manager(ctx: RunContext, knobs: SparcRagKnobs) -> ContextManager:
     """The role ``context`` as the knobs have it."""
     sampling = ctx.sampling("context", _greedy(knobs))
-    return ContextManager(client=ctx.client_of("context"), sampling=sampling, characters=knobs.passage_characters)
+    return ContextManager(
+        client=ctx.client_of("context"), sampling=sampling, characters=knobs.passage_characters, notes=knobs.notes
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ branches'), ``depth`` rounds are done (``rounds``, or ``ungrounded`` where no ev
 Ties: of equal branches the lower index; equal facts stay where they were found first.
 Differs from the paper: its planner and verifier are trained (DPO) and ours are prompted; the verifier's decision is the
 probability of STOP against asymmetry / (1 + asymmetry), the paper's weight of a wrong stop used as a threshold; the merge
-picks facts by number. An answer whose words do not stand in the evidence is never a stop (``lexical``). The test for
-stopping comes before the merge, which saves a call.
+picks facts by number, and by default so does the update (``notes``). An answer whose words do not stand in the evidence
+is never a stop (``lexical``). The test for stopping comes before the merge, which saves a call.
 At width 1 it is iterative RAG without a choice; at depth 1 best-of-W RAG.
 """
 
@@ -31,6 +31,7 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import Field
 
 from phronesis.agents.client.profile import Capability
+from phronesis.agents.context_manager import Notes
 from phronesis.agents.evaluator import Decider
 from phronesis.agents.planner import Planner
 from phronesis.core.chat import Sampling
@@ -68,6 +69,8 @@ class SparcRagKnobs(Knobs):
     """An answer whose words do not stand in the evidence cannot stop the search; not in the paper."""
     keep: Literal["last", "best"] = "last"
     """Whose answer stands when no round stops: the last round's, as in the paper; or the best judged one."""
+    notes: Notes = "pick"
+    """How passages become evidence: sentences picked by number, or facts in the model's own words, as in the paper."""
     memory_characters: int = Field(default=6000, ge=200)
     """Longest evidence; the least relevant facts go first."""
     passage_characters: int = Field(default=1500, ge=50)

@@ -48,6 +48,9 @@ VALUES = {
     "plan": "Your plan so far:\n1 [x] count",
     "answers": "A: 10\n   Checked: all eaten: satisfied",
     "code": "0a1b",
+    "tools": '- count: Counts {{things}}.\n    "what" (string): which ones',
+    "call_form": '{"thought": "I use count to find out ...", "tool": "count", "arguments": {"what": "..."}}',
+    "parallel": "One reply may hold up to 3 calls.",
     "feedback": "I looked at the steps with low scores first. Step 2 subtracts nothing.",
 }
 HISTORY = (Message(role="system", content="You teach."), Message(role="assistant", content="Ask me."))

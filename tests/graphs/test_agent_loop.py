@@ -1,8 +1,9 @@
-"""The agent's loop: turns and steps, what is told of what went wrong, context, budgets, tools that misbehave, orders in results."""
+"""The agent's loop: turns, what is told of what went wrong, context, budgets, tools that misbehave, orders in results."""
 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from strategy_runs import boxed, journal_of, recipe_of, solve
 from toy_tools import CALLED, install
 
 from phronesis.core.task import Task
-from phronesis.testing import FakeRequest, FakeServer, Fault, obedient
+from phronesis.testing import FakeServer, Fault, obedient
 
 LOST = Fault(status=400, message="scripted refusal")
 
@@ -40,8 +41,11 @@ def test_memory_and_conversation_are_in_the_first_prompt() -> None:
     script = Script([answer(3)])
     task = Task.model_validate(
         {
-            "messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
-            + [{"role": "user", "content": "How long?"}],
+            "messages": [
+                {"role": "user", "content": "Hi."},
+                {"role": "assistant", "content": "Hello."},
+                {"role": "user", "content": "How long?"},
+            ],
             "context": "The name is abc.",
         }
     )
@@ -159,7 +163,7 @@ def test_two_user_messages_never_follow_each_other() -> None:
     run("react", script, tracker=True, min_answers=2)
     for asked in script.asked["agent"]:
         roles = [message["role"] for message in asked.messages]
-        assert all(pair != ("user", "user") for pair in zip(roles, roles[1:], strict=False)), roles
+        assert all(pair != ("user", "user") for pair in pairwise(roles)), roles
 
 
 def test_parallel_calls_run_side_by_side_and_come_back_in_their_order() -> None:

@@ -26,7 +26,7 @@ DOCUMENTS = {
 }
 MARKS = {
     "planner": "You plan searches",
-    "context": "You keep notes",
+    "context": "Below are numbered sentences",
     "merge": "Notes were gathered",
     "reader": "Below are passages",
     "verifier": "Check an answer",
@@ -34,6 +34,8 @@ MARKS = {
 
 
 def role_of(request: FakeRequest) -> str:
+    if "You take notes" in request.user:
+        return "context"
     return next(role for role, mark in MARKS.items() if mark in request.user)
 
 
@@ -61,8 +63,10 @@ class Team:
         return orjson.dumps({"missing": "the value", "queries": found}).decode()
 
     def as_context(self, request: FakeRequest) -> Said:
-        shown = re.findall(r"\[(\d+)\] ?(?:.*\n)?(.*says value\d\d)", request.user)
-        return orjson.dumps({"facts": [{"fact": text, "source": int(n)} for n, text in shown]}).decode()
+        if "You take notes" in request.user:
+            shown = re.findall(r"\[(\d+)\] (.*says value\d\d)", request.user)
+            return orjson.dumps({"facts": [{"source": int(n), "fact": text} for n, text in shown]}).decode()
+        return orjson.dumps({"keep": [int(n) for n in re.findall(r"^\[(\d+)\]", request.user, re.MULTILINE)]}).decode()
 
     def as_merge(self, request: FakeRequest) -> Said:
         if self.merges:
@@ -187,13 +191,15 @@ def test_repeated_searches_are_asked_for_once_more_and_then_left_out(kb: str) ->
     assert team.count("reader") == 1
 
 
-def test_facts_name_a_passage_that_was_shown(kb: str) -> None:
+@pytest.mark.parametrize("notes", ["pick", "write"])
+def test_facts_name_a_passage_that_was_shown(kb: str, notes: str) -> None:
     class Inventor(Team):
         def as_context(self, request: FakeRequest) -> Said:
-            return '{"facts": [{"fact": "marker77 says value77", "source": 9}]}'
+            return '{"facts": [{"source": 9, "fact": "marker77 says value77"}]}' if write else '{"keep": [9, 0, -1]}'
 
+    write = notes == "write"
     team = Inventor()
-    result = run(team, kb, depth=1)
+    result = run(team, kb, depth=1, notes=notes)
     assert result.stop_reason == "ungrounded"
     assert not any(passage.cited for passage in (result.retrieval.passages if result.retrieval else ()))
     assert all("value77" not in request.user for request in team.asked["reader"])

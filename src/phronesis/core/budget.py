@@ -81,6 +81,31 @@ class Spent:
         return prompt_tokens + int(calls * min(mean, max_tokens))
 
 
+class _Clock:
+    """The active seconds of a whole tree of accounts."""
+
+    def __init__(self, read: Callable[[], float], seconds_before: float) -> None:
+        self._read = read
+        self._start = read() - seconds_before
+        self._stopped = 0.0
+        self._waiting = 0
+
+    @property
+    def seconds(self) -> float:
+        return (self._stopped if self._waiting else self._read()) - self._start
+
+    def pause(self) -> None:
+        if not self._waiting:
+            self._stopped = self._read()
+        self._waiting += 1
+
+    def go_on(self) -> None:
+        if self._waiting:
+            self._waiting -= 1
+            if not self._waiting:
+                self._start += self._read() - self._stopped
+
+
 class Account:
     """What a task, or one branch of it, may spend and has spent."""
 
@@ -100,9 +125,7 @@ class Account:
         self._held = 0
         self._children: dict[str, Account] = {}
         self._spent = Spent()
-        self._clock = clock
-        self._start = clock() - seconds_before
-        self._paused: float | None = None
+        self._clock = _Clock(clock, seconds_before)
 
     def _child(self, calls: int) -> Account:
         child = object.__new__(Account)
@@ -113,8 +136,6 @@ class Account:
         child._children = {}
         child._spent = self._spent
         child._clock = self._clock
-        child._start = self._start
-        child._paused = None
         return child
 
     @property
@@ -125,17 +146,16 @@ class Account:
     @property
     def seconds(self) -> float:
         """Active seconds so far."""
-        return (self._clock() if self._paused is None else self._paused) - self._start
+        return self._clock.seconds
 
     def pause(self) -> None:
-        """Stops the clock, while the task waits for others; ``go_on`` starts it again. No branch is open meanwhile."""
-        self._paused = self._clock()
+        """Stops the clock of the whole task, branches too, while it waits for others or for a person. Pauses may overlap:
+        it stands still until as many ``go_on`` have come."""
+        self._clock.pause()
 
     def go_on(self) -> None:
         """Starts the clock again; without a pause it does nothing."""
-        if self._paused is not None:
-            self._start += self._clock() - self._paused
-            self._paused = None
+        self._clock.go_on()
 
     @property
     def seconds_left(self) -> float | None:

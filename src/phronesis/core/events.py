@@ -1,7 +1,8 @@
 """The events of a journal file, read: line by line, or by task.
 
 A ``retry`` event makes a failed task begin again. From then on its recorded failures, denials, memory writes and notes are
-void, and so is ``run_finished``; its replies stay, to be used where the same request is made again.
+void, and so is ``run_finished``; its replies stay, to be used where the same request is made again. So do a person's
+answers (effects with ``asked``); a ``question`` is a note: a task that comes to it again asks it again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SCHEMA = 1
 FILE_NAME = "journal.jsonl"
 EventType = Literal[
     "run_started", "task_started", "node", "call", "effect", "intent", "score", "decision", "vote", "recall", "write",
-    "budget", "failure", "task_finished", "retry", "run_finished",
+    "budget", "failure", "question", "task_finished", "retry", "run_finished",
 ]  # fmt: skip
 _OUTLIVE_RETRY = frozenset({"run_started", "task_started", "call", "effect", "intent", "recall", "retry"})
 

@@ -129,6 +129,14 @@ class Journal:
             self.recorded.void(task)
         self._know()
 
+    def add(self, events: Sequence[Event]) -> None:
+        """Writes effects that come from outside of the run's work, such as a person's answers; they are found as recorded."""
+        for event in events:
+            self.append(event)
+        if self.path is not None:
+            self.recorded = EventIndex(self.path)
+        self._know()
+
     def _write(self, line: bytes) -> None:
         if self._handle < 0:
             return
