@@ -30,7 +30,7 @@ def reply(request: object, index: int) -> object:
     user = request.user
     if "You plan searches" in user:
         width = int((re.findall(r"Write (\d+) search", user) or ["1"])[0])
-        done = user.count("- marker")
+        done = user.partition("Searched already:")[2].count("- marker")
         return json.dumps({"missing": "all", "queries": [f"marker{done + number}" for number in range(width)]})
     if "Below are numbered sentences" in user:
         return json.dumps({"keep": [int(number) for number in re.findall(r"^\[(\d+)\]", user, re.MULTILINE)]})
@@ -38,7 +38,7 @@ def reply(request: object, index: int) -> object:
         return json.dumps({"keep": [int(number) for number in re.findall(r"^\[(\d+)\]", user, re.MULTILINE)]})
     if "Check an answer" in user:
         return FakeReply("CONTINUE", top={" STOP": math.log(0.1), " CONTINUE": math.log(0.9)})
-    return "It is said in [1]. \\boxed{value}"
+    return "It is said in [1]. \\boxed{says}"
 
 
 def measure(latency: float, widths: list[int], depth: int) -> list[dict[str, float]]:
