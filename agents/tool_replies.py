@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -23,7 +23,8 @@ _NO_TOOL = frozenset({"", "none", "null"})
 PLACEHOLDER = "<the answer>"
 """What stands in the form of a reply for the answer; weak models copy it."""
 _CUT_OFF = "the reply was cut off by max_tokens"
-_LONGEST_QUOTE = 2000
+_LONGEST_QUOTE, _MOST_STARTS = 2000, 64
+"""Characters of an unusable reply that are repeated; places of a reply where an object is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +62,12 @@ def read_prompted(completion: Completion, *, most: int = 1) -> Turn:
     except _Unreadable as error:
         return _problem(str(error), text)
     if not calls:
-        form = {"thought": thought, "answer": answer}
-        return Turn(thought=thought, answer=answer, text=text, message=_as_json(form))
+        message = _as_json({"thought": thought, "answer": answer})
+        return Turn(thought=thought, answer=answer, text=text, message=message)
     kept = tuple(calls[:most])
     made = [{"tool": call.name, "arguments": call.arguments} for call in kept]
-    form = {"thought": thought, **(made[0] if len(made) == 1 else {"calls": made})}
-    return Turn(thought=thought, calls=kept, text=text, message=_as_json(form), left_out=len(calls) - len(kept))
+    message = _as_json({"thought": thought, **(made[0] if len(made) == 1 else {"calls": made})})
+    return Turn(thought=thought, calls=kept, text=text, message=message, left_out=len(calls) - len(kept))
 
 
 def read_native(completion: Completion, tools: Sequence[str], *, most: int = 1) -> Turn:
@@ -112,7 +113,7 @@ def _tagged(call: WrittenCall) -> str:
 
 def _written(text: str, *, whole: bool) -> tuple[str, list[ToolCall], str | None]:
     """Thought, calls and answer of a text; without calls there is an answer. Raises _Unreadable."""
-    if tags := _TAGGED.findall(text):
+    if not text.startswith("{") and (tags := _TAGGED.findall(text)):
         before = text[: text.index("<tool_call>")].strip()
         return before, _in_tags(tags, whole=whole), None
     found = _object(text, whole=whole)
@@ -128,36 +129,38 @@ def _missed(said: str, tools: Sequence[str], *, whole: bool) -> tuple[str, list[
     """What a server's parser left in the text: (the text without it, calls)."""
     if tags := _TAGGED.findall(said):
         return said[: said.index("<tool_call>")].strip(), _in_tags(tags, whole=whole)
-    found = _object(said, whole=whole) if "{" in said else None
+    named = any(f'"{tool}"' in said for tool in tools)
+    found = _object(said, whole=whole) if named and "{" in said else None
     calls = [] if found is None else [_call(item, index) for index, item in enumerate(_items(found))]
     return ("", calls) if calls and all(call.name in tools for call in calls) else (said, [])
 
 
 def _in_tags(tags: Sequence[str], *, whole: bool) -> list[ToolCall]:
     found = [_object(tag, whole=whole) for tag in tags]
-    if any(item is None or not _items(item) for item in found):
+    items = [item for item in found if item is not None and _items(item)]
+    if len(items) < len(tags):
         raise _Unreadable("what stands in <tool_call> is no JSON object with a name and arguments")
-    return [_call(item, index) for index, item in enumerate(found) if item is not None]
+    return [_call(item, index) for index, item in enumerate(items)]
 
 
 def _object(text: str, *, whole: bool) -> dict[str, Any] | None:
     """The first JSON object of the text that is a call or an answer: what a model writes behind a call, it made up.
 
     An object inside a broken one is none: it begins neither the JSON nor a line. ``whole``: repairs are tried too."""
-    starts = [text.find("{"), *(found.start() + 1 for found in re.finditer(r"\n\{", text))]
-    for start in dict.fromkeys(start for start in starts if start >= 0):
+    starts = [max(0, text.find("{")), *(found.start() + 1 for found in re.finditer(r"\n\{", text))]
+    for start in starts[:_MOST_STARTS]:
         try:
             found, _ = json.JSONDecoder().raw_decode(text, start)
         except (ValueError, RecursionError):
             continue
         if _speaks(found):
-            return dict(found)
+            return found
     repaired = json_of(text) if whole and "{" in text else None
     several = repaired if isinstance(repaired, list) else [repaired]
-    return next((dict(item) for item in several if _speaks(item)), None)
+    return next((item for item in several if _speaks(item)), None)
 
 
-def _speaks(found: Any) -> bool:
+def _speaks(found: Any) -> TypeGuard[dict[str, Any]]:
     """Whether it is a call or an answer."""
     return isinstance(found, dict) and bool(found.keys() & {*_CALLED, *_SEVERAL, "answer"})
 
@@ -199,7 +202,7 @@ def _answer(found: Mapping[str, Any]) -> str:
     """The answer as text. Raises _Unreadable."""
     answer = found.get("answer")
     text = answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer, ensure_ascii=False)
-    if text.strip(" .<>") in ("", PLACEHOLDER.strip("<>")):
+    if text.strip() in ("", "...", PLACEHOLDER):
         raise _Unreadable(f"the reply calls no tool, and its answer is {_short(answer)}")
     return text.strip()
 

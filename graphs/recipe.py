@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from phronesis.agents.scorers.table import choose_scorer
+from phronesis.core.asking import Asker
 from phronesis.core.budget import Budget
 from phronesis.core.errors import ConfigurationError, RecipeError
 from phronesis.core.journal import Event
@@ -189,24 +190,30 @@ class Recipe:
             section.pop("api_key")
         return data
 
-    def run(self, task: Task | str, *, settings: Settings | None = None) -> Result:
-        """Runs one task to its Result. Works anywhere, inside a running event loop too."""
-        return run_sync(self.arun(task, settings=settings))
+    def run(self, task: Task | str, *, settings: Settings | None = None, asker: Asker | None = None) -> Result:
+        """Runs one task to its Result. Works anywhere, inside a running event loop too.
 
-    async def arun(self, task: Task | str, *, settings: Settings | None = None) -> Result:
-        """Runs one task on the caller's loop. Raises ConfigurationError and SetupError; a failed run is a Result."""
+        ``asker`` answers where a person has to; without one, or when it answers None, AwaitingAnswer is raised, whose
+        ``mend`` is the command that goes on with the run."""
+        return run_sync(self.arun(task, settings=settings, asker=asker))
+
+    async def arun(self, task: Task | str, *, settings: Settings | None = None, asker: Asker | None = None) -> Result:
+        """Runs one task on the caller's loop. Raises ConfigurationError, SetupError and AwaitingAnswer; a failed run is a
+        Result."""
         from phronesis.graphs.run import Run
 
-        async with await Run.start(self, settings=settings) as run:
+        async with await Run.start(self, settings=settings, asker=asker) as run:
             return await run.solve(as_task(task))
 
-    async def astream(self, task: Task | str, *, settings: Settings | None = None) -> AsyncGenerator[Event, None]:
+    async def astream(
+        self, task: Task | str, *, settings: Settings | None = None, asker: Asker | None = None
+    ) -> AsyncGenerator[Event, None]:
         """The journal's events as they happen; the last but one, ``task_finished``, holds the Result.
 
         Closing the generator (``aclose``) cancels the run, which can be resumed."""
         from phronesis.graphs.streaming import stream
 
-        async with aclosing(stream(self, as_task(task), settings=settings)) as events:
+        async with aclosing(stream(self, as_task(task), settings=settings, asker=asker)) as events:
             async for event in events:
                 yield event
 

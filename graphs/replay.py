@@ -38,11 +38,12 @@ class Changes:
     """What a replay does otherwise than the recorded run."""
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted recipe keys, as for ``Recipe.load``; ``memory`` cannot be changed."""
+    """Dotted recipe keys, as for ``Recipe.load``; ``memory``, ``retrieval`` and ``tools.use`` cannot be changed."""
     strategy: str | None = None
     """Another strategy; it keeps the recorded knobs that it knows."""
     recipe: str | Path | Recipe | None = None
-    """Another recipe, itself or by name or path, in the place of the recorded one; its memory section is not used."""
+    """Another recipe, itself or by name or path, in the place of the recorded one; its memory, its documents and its tools
+    are not used."""
     calls: int = 0
     """Calls that the recording lacks and that may be made, over all tasks."""
 
@@ -53,14 +54,15 @@ class Changes:
         data = deepcopy(recorded.to_data())
         if self.recipe is not None:
             given = self.recipe if isinstance(self.recipe, Recipe) else Recipe.load(self.recipe)
-            kept = data["memory"]
-            data = {**given.file.model_dump(mode="json", by_alias=True), "memory": kept}
+            kept = {name: data[name] for name in ("memory", "retrieval")}
+            kept["tools"] = {**given.file.tools.model_dump(mode="json"), "use": data["tools"]["use"]}
+            data = {**given.file.model_dump(mode="json", by_alias=True), **kept}
         if self.strategy is not None and self.strategy != data["strategy"]:
             known = find(self.strategy).knobs.model_fields
             knobs = {name: value for name, value in data["knobs"].items() if name in known}
             data |= {"strategy": self.strategy, "knobs": knobs}
         for key, value in self.overrides.items():
-            if key.partition(".")[0] in ("memory", "strategy", "schema"):
+            if key.partition(".")[0] in ("memory", "retrieval", "strategy", "schema") or key in ("tools", "tools.use"):
                 hint = "use strategy= or --strategy" if key == "strategy" else "start a new run"
                 raise ConfigurationError(f"a replay cannot change {key!r}", mend=hint)
             put_key(data, key, value)
@@ -88,17 +90,29 @@ class Replay:
         """Recorded calls that were handed out, by role; ``recall`` and other effects by their type."""
         self.missing: Counter[str] = Counter()
         """Calls that would have been needed, by role. What would have followed from them is not counted."""
+        self.lacking: Counter[str] = Counter()
+        """Searches, tool calls and a person's answers that the recording lacks: no call can bring them."""
         self.made: Counter[str] = Counter()
         """Calls that were really made, failed ones too, by role."""
 
     def hear(self, event: Event) -> None:
         """Counts what an event says."""
         data = event.data
-        name, calls = str(data.get("role", event.type)), int(data.get("count", 1))
+        name, calls = _name(event), int(data.get("count", 1))
         if data.get("replayed"):
             self.served[name] += calls
+        elif event.type == "failure" and data["error"]["details"].get("not_recorded"):
+            self.lacking[name] += 1
         elif event.type in ("call", "failure"):
             (self.made if paid(event) else self.missing)[name] += calls
+
+
+def _name(event: Event) -> str:
+    """What an event is counted as: the role, the tool, a person's answer, else its type."""
+    data = event.data
+    if "asked" in data:
+        return "answer of a person"
+    return f"tool {data['tool']}" if "tool" in data else str(data.get("role", event.type))
 
 
 async def start_replay(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from phronesis.core.errors import NotRecorded
+from phronesis.core.bank import is_unrecorded
 from phronesis.core.events import Event, EventIndex
 from phronesis.core.recording import Recording, tasks_of
 from phronesis.core.settings import Settings
+from phronesis.graphs.nodes.searching import UNIT
 from phronesis.graphs.recipe import ModelSection, Recipe
 from phronesis.graphs.run_folder import run_folder
 
@@ -36,6 +37,14 @@ def lent(settings: Settings, run_id: str, wanted: Recipe) -> Recording:
     return recording
 
 
+def lend_sources(recording: Recording, retriever: Mapping[str, str]) -> None:
+    """Withholds what only looks like a reply: results of tools, which the borrower calls itself, and searches unless its
+    documents are the very same. What a memory or a person said has no role and is never lent."""
+    recording.without |= {f"tool {spec['name']}" for spec in recording.started.get("tools", ())}
+    if dict(recording.started.get("retriever", {})) != dict(retriever):
+        recording.without |= {UNIT}
+
+
 def _model(recipe: Recipe, role: str) -> str | None:
     """The model a recipe names for a role; None = whatever the machine provides."""
     sections = recipe.file.models
@@ -54,4 +63,4 @@ def reopened(settings: Settings, started: Mapping[str, Any], index: EventIndex) 
 
 def paid(event: Event) -> bool:
     """Whether an endpoint was asked for this call: it is neither served by a recording nor missing from one."""
-    return not event.data.get("replayed") and event.data.get("error", {}).get("type") != NotRecorded.__name__
+    return not event.data.get("replayed") and not ("error" in event.data and is_unrecorded(event.data["error"]))

@@ -8,10 +8,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from phronesis import __version__
-from phronesis.core.errors import ConfigurationError
+from phronesis.core.asking import Asker, open_questions, read_answers
+from phronesis.core.errors import AwaitingAnswer, ConfigurationError
 from phronesis.core.http import hold_pools, release_pools
 from phronesis.core.journal import Event, Journal
 from phronesis.core.ports import Observer
@@ -23,9 +24,10 @@ from phronesis.graphs.banks import Banks
 from phronesis.graphs.batches import batches, recorded_batches, solve_batch
 from phronesis.graphs.calibration import Calibration
 from phronesis.graphs.endpoints import RoleEndpoint, endpoints_for, roles_of
+from phronesis.graphs.nodes.asking import Person, answer_events
 from phronesis.graphs.policies.reward import RewardStatistics
 from phronesis.graphs.recipe import Recipe
-from phronesis.graphs.replay_source import lent, reopened
+from phronesis.graphs.replay_source import lend_sources, lent, reopened
 from phronesis.graphs.run_folder import CONSOLIDATION, disturbed_tasks, failed_tasks, new_run_id, run_folder
 from phronesis.graphs.scorer_files import check_files, pinned_files, scorers_of
 from phronesis.graphs.scorer_records import ScorerRecords
@@ -34,6 +36,12 @@ from phronesis.graphs.sources import Sources
 from phronesis.graphs.unread_memory import UnreadMemory
 from phronesis.memory.mounts import MountedMemory
 from phronesis.memory.session import Memory
+
+
+class _Waits(NamedTuple):
+    """A task that waits for a person."""
+
+    error: AwaitingAnswer
 
 
 class Run:
@@ -60,6 +68,8 @@ class Run:
         self._rewards: dict[str, dict[str, float]] = {}
         self.sources = Sources(recipe, settings, memory=self._open_memory)
         """What is searched and called."""
+        self.person = Person(run_id)
+        """Who is asked where a person has to be."""
         self._memory: Memory | MountedMemory | None = None
         self._opening = threading.Lock()
         self.mounts: dict[str, int] = {}
@@ -77,9 +87,12 @@ class Run:
         listener: Callable[[Event], None] | None = None,
         observer: Observer | None = None,
         draws_from: str = "",
+        asker: Asker | None = None,
     ) -> Run:
         """A new run; the endpoints answer and offer what the recipe needs, or SetupError is raised and nothing is left.
 
+        ``asker``: asks a person where one has to be asked, one question at a time; None = nobody is there, and a task that
+        comes to a question stops with AwaitingAnswer, to be answered by a resume.
         ``draws_from``: a recorded run that lends its replies: a call that it made for the same task, role and prompt is not
         made again. Unlike a replay, the run has its own memory and tools. Raises ConfigurationError, RunLocked for it."""
         found = settings or load_settings()
@@ -98,7 +111,7 @@ class Run:
                 recording.close()
             await release_pools()
             raise
-        run.recording = recording
+        run.recording, run.person = recording, Person(run_id, asker)
         try:
             await run._begin(endpoints, extra=extra or {}, texts=texts, listener=listener)
         except BaseException:
@@ -126,8 +139,20 @@ class Run:
         pinned = version if mode == "frozen" else None
         self.warnings = await asyncio.to_thread(self._scorer_warnings, models)
         await self.sources.begin()
+        self._check_answers(texts)
+        if self.recording is not None:
+            lend_sources(self.recording, self.sources.retriever_pin)
         self.begin(models, statistics, pinned, texts=texts)
         self.surround(endpoints, models, statistics, pinned)
+
+    def _check_answers(self, texts: bool) -> None:
+        """Raises ConfigurationError where a question could come up that nobody could ever answer."""
+        asks = next((spec.name for spec in self.sources.specs if self.recipe.file.tools.asks(spec)), None)
+        if asks is not None and not texts and self.person.asker is None:
+            raise ConfigurationError(
+                f"a person is asked before {asks!r} is called, nobody is there, and a run without texts cannot be resumed",
+                mend='keep the texts, or say [tools] approve = "none"',
+            )
 
     def begin(
         self,
@@ -168,11 +193,14 @@ class Run:
         settings: Settings | None = None,
         listener: Callable[[Event], None] | None = None,
         retry_failed: bool | Collection[str] = False,
+        answers: Sequence[str] = (),
+        asker: Asker | None = None,
     ) -> Run:
         """An earlier run, opened over its journal. Nothing is asked of a server until something is missing.
 
         ``retry_failed``: tasks whose Result is failed begin again; of named ones all of which a failure is recorded. The
-        replies they have are kept, their failures are not.
+        replies they have are kept, their failures are not. ``answers`` to open questions, each ``TASK:KEY=answer``, are all
+        checked before one is written. ``asker``: as for ``start``.
         Raises ConfigurationError for an unknown run and for one written without texts; RunLocked."""
         found = settings or load_settings()
         folder = run_folder(found, run_id)
@@ -195,6 +223,9 @@ class Run:
             recipe = Recipe.from_data(started.data["recipe"], source=f"run {run_id}")
             run = cls(recipe, found, journal, run_id)
             run.tasks = list(tasks_of(journal.recorded))
+            run.person = Person(run_id, asker)
+            if answers:
+                journal.add(answer_events(read_answers(answers, open_questions(journal.recorded))))
             if retry_failed:
                 again = failed_tasks(journal.recorded)
                 if retry_failed is not True:
@@ -206,6 +237,7 @@ class Run:
                 run.recording = reopened(found, started.data, journal.recorded)
             if "draws_from" in started.data:
                 run.recording = lent(found, started.data["draws_from"], recipe)
+                lend_sources(run.recording, started.data.get("retriever", {}))
         except BaseException:
             journal.close()
             raise
@@ -245,6 +277,7 @@ class Run:
             memory_version=version,
             banks=Banks(self.settings),
             sources=self.sources,
+            person=self.person,
             warnings=self.warnings,
             recording=self.recording,
             replayed_from=self.replayed_from,
@@ -334,34 +367,50 @@ class Run:
 
     async def solve_all(self, tasks: Sequence[Task], *, parallel: int = 4) -> AsyncIterator[Result]:
         """Results as they come. With a memory that is written to, tasks come in order, in batches of ``memory.batch``:
-        side by side within a batch, one batch after another."""
+        side by side within a batch, one batch after another.
+
+        Tasks that wait for a person do not stop the others, unless a memory is written to, whose order they keep; when the
+        others have ended, AwaitingAnswer is raised."""
         self.announce(tasks)
         if self._batched:
             for batch in batches(tasks, self.recipe.file.memory.batch, recorded_batches(self.journal.recorded)):
                 for item in await self._solve_batch(batch, parallel):
                     yield item
             return
-        waiting, done = iter(tasks), asyncio.Queue[Result | BaseException]()
+        waiting, done = iter(tasks), asyncio.Queue[Result | _Waits | BaseException]()
 
         async def work() -> None:
             try:
                 for task in waiting:
-                    done.put_nowait(await self.solve(task))
+                    done.put_nowait(await (self.solve(task) if ordered else self._solve_or_wait(task)))
             except BaseException as error:
                 done.put_nowait(error)
 
-        width = 1 if self.recipe.file.memory.mode == "write" else max(1, parallel)
+        ordered = self.recipe.file.memory.mode == "write"
+        width = 1 if ordered else max(1, parallel)
+        open: list[_Waits] = []
         workers = [asyncio.create_task(work()) for _ in range(min(width, len(tasks)))]
         try:
             for _ in tasks:
                 result = await done.get()
                 if isinstance(result, BaseException):
                     raise result
+                if isinstance(result, _Waits):
+                    open.append(result)
+                    continue
                 yield result
+            if open:
+                raise open[0].error
         finally:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _solve_or_wait(self, task: Task) -> Result | _Waits:
+        try:
+            return await self.solve(task)
+        except AwaitingAnswer as error:
+            return _Waits(error)
 
     async def finish(self) -> None:
         """Commits statistics in task order and writes ``run_finished``. Safe to repeat."""

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from phronesis.core.asking import OpenQuestions
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.events import FILE_NAME, Event, EventIndex, read_events
 from phronesis.core.settings import Settings
@@ -61,6 +62,8 @@ class RunSummary(NamedTuple):
     """Size of its folder's files."""
     began: float = 0.0
     """Unix time of its first event; tells apart runs that began in one second."""
+    questions: int = 0
+    """Open ones: a person has to answer before their tasks go on."""
 
 
 def _folders(settings: Settings) -> Iterator[Path]:
@@ -85,7 +88,9 @@ def summarise(folder: Path) -> RunSummary:
     end: Event | None = None
     tasks, calls = 0, 0
     finished: set[str] = set()
+    questions = OpenQuestions()
     for event in read_events(folder / FILE_NAME):
+        questions.hear(event)
         if event.type == "run_started":
             started = event.data
         elif event.type == "task_started":
@@ -111,6 +116,7 @@ def summarise(folder: Path) -> RunSummary:
         replayed_from=str(started.get("replayed_from", "")),
         bank=str(recipe.get("knobs", {}).get("bank") or ""),
         began=float(started.get("time", 0.0)),
+        questions=len(questions),
         bytes=sum(item.stat().st_size for item in folder.rglob("*") if item.is_file()),
     )
 

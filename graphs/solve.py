@@ -13,19 +13,19 @@ from phronesis.agents.client.run_client import Journaled
 from phronesis.core.budget import Account, Branch
 from phronesis.core.chat import Usage
 from phronesis.core.effects import Effects
-from phronesis.core.errors import AwaitingAnswer, BudgetExhausted
+from phronesis.core.errors import BudgetExhausted, ToolError
 from phronesis.core.journal import Journal
 from phronesis.core.ports import ChatClient, ConceptMemory
 from phronesis.core.recording import Recording
 from phronesis.core.result import MemoryReport, Result, RoleUsage, ToolUsage, UsageReport
-from phronesis.core.site import Site
 from phronesis.core.task import Task
-from phronesis.core.tool import ToolCall, ToolSpec
 from phronesis.graphs.banks import Banks
 from phronesis.graphs.context import Reports, RunContext
 from phronesis.graphs.endpoints import RoleEndpoint
 from phronesis.graphs.nodes.accepting import judge_run
-from phronesis.graphs.nodes.calling import ToolBox, Verdict
+from phronesis.graphs.nodes.asking import Person, approval
+from phronesis.graphs.nodes.attempts import failure_of
+from phronesis.graphs.nodes.calling import ToolBox
 from phronesis.graphs.nodes.learn import Draft, Learner
 from phronesis.graphs.nodes.programs import JournaledPrograms
 from phronesis.graphs.nodes.recalling import Recaller
@@ -53,6 +53,8 @@ class Surroundings:
     memory: Callable[[], ConceptMemory]
     sources: Sources
     """Documents and tools."""
+    person: Person
+    """Who is asked where a person has to be."""
     banks: Banks
     """Recorded runs whose attempts may be scored again."""
     warnings: tuple[str, ...]
@@ -83,15 +85,14 @@ def _context(around: Surroundings, task: Task, effects: Effects, account: Accoun
 
     reports = Reports()
     search = Searcher(around.sources, effects, where=recipe.file.retrieval.where, degraded=reports.degraded)
-    section = recipe.file.tools
-
-    def asks(spec: ToolSpec) -> bool:
-        return section.approve == "all" or (section.approve == "dangerous" and spec.dangerous)
-
-    async def approve(call: ToolCall, site: Site) -> Verdict:
-        raise AwaitingAnswer(f"{call.name!r} is dangerous", mend='[tools] approve = "none"', task=task.id)
-
-    tools = ToolBox(around.sources, effects, approve, asks, section.output, found=search.found)
+    tools = ToolBox(
+        around.sources,
+        effects,
+        approval(effects, around.person, task=task.id),
+        recipe.file.tools.asks,
+        recipe.file.tools.output,
+        found=search.found,
+    )
     return RunContext(
         task=task,
         answers=answer_space(task.answer_format or recipe.file.answer.format, recipe.file.answer.extraction),
@@ -175,7 +176,8 @@ async def _recall(
 
 
 async def _run_graph(around: Surroundings, ctx: RunContext) -> Outcome:
-    """The last state of the strategy's graph. A limit that no node caught leaves the best so far."""
+    """The last state of the strategy's graph. A limit that no node caught leaves the best so far; a tool's result or a
+    person's answer that a replay lacks leaves no answer."""
     config: Any = {"recursion_limit": around.recipe.strategy.supersteps(around.recipe.knobs)}
     last: Outcome = {"candidates": (), "answer": None, "chosen": None, "stop": "failed"}
     try:
@@ -183,6 +185,11 @@ async def _run_graph(around: Surroundings, ctx: RunContext) -> Outcome:
             last = cast(Outcome, {**last, **state})
     except BudgetExhausted as error:
         last = cast(Outcome, {**last, "stop": f"budget:{error.details['limit']}"})
+    except ToolError as error:
+        if not error.details.get("not_recorded"):
+            raise
+        ctx.report(failure_of(error, "replay"))
+        return {"candidates": (), "answer": None, "chosen": None, "stop": "failed"}
     return last
 
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from phronesis.core.errors import RecipeError, ReplayDiverged, ToolError
+from phronesis.core.bank import unrecorded
+from phronesis.core.errors import RecipeError, ReplayDiverged, RetrievalError, ToolError
 from phronesis.core.ports import ConceptMemory
 from phronesis.core.retrieval import Retriever
 from phronesis.core.settings import Settings
@@ -63,11 +64,9 @@ class Sources:
         return {"retriever": self.retriever_pin, "tools": [spec.model_dump(mode="json") for spec in self.specs]}
 
     async def retriever(self) -> Retriever:
-        """Raises ReplayDiverged when the documents are not what the run began with; ToolError in a replay."""
+        """Raises ReplayDiverged when the documents are not what the run began with; RetrievalError in a replay."""
         if self._replayed:
-            raise ToolError(
-                "the recording has no result of this search, and a replay does not search", mend="start a run"
-            )
+            raise unrecorded(RetrievalError, "result of this search, and a replay does not search")
         async with self._opening:
             if self._retriever is None:
                 self._retriever = await asyncio.to_thread(self._open)
@@ -88,7 +87,7 @@ class Sources:
         if not self._recipe.file.tools.use:
             return {}
         if self._replayed:
-            raise ToolError("the recording has no result of this call, and a replay calls no tool", mend="start a run")
+            raise unrecorded(ToolError, "result of this call, and a replay calls no tool")
         from phronesis.tools.table import open_tools
 
         retriever = await self.retriever() if self.searches else None

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from phronesis.core.named import NamedSpec
+from phronesis.core.tool import ToolSpec
 
 
 class ToolsSection(BaseModel):
@@ -20,6 +21,10 @@ class ToolsSection(BaseModel):
     """Before which calls a person is asked."""
     output: int = Field(default=6000, ge=100)
     """Characters of a result that a model is shown; the rest is cut off with a notice."""
+
+    def asks(self, spec: ToolSpec) -> bool:
+        """Whether a person is asked before a tool is called."""
+        return self.approve == "all" or (self.approve == "dangerous" and spec.dangerous)
 
     @field_validator("use")
     @classmethod

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from phronesis.core.asking import EDIT, Answer, Asker, Question, checked, question_data
+from phronesis.core.asking import EDIT, Answer, Asker, Question, answer_command, asked, checked, question_data
+from phronesis.core.bank import unrecorded
 from phronesis.core.budget import Account
+from phronesis.core.chat import request_hash
 from phronesis.core.effects import Effects
 from phronesis.core.errors import AwaitingAnswer, ToolError
+from phronesis.core.events import Event
 from phronesis.core.site import Site
 from phronesis.core.tool import ToolCall
 from phronesis.graphs.nodes.calling import Approve, Verdict
@@ -24,6 +28,7 @@ APPROVAL = "approval"
 class Person:
     """Whom the tasks of a run ask."""
 
+    run: str
     asker: Asker | None = None
     """None = nobody is there."""
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -48,11 +53,7 @@ async def ask(effects: Effects, question: Question, person: Person, *, account: 
 
     async def work() -> Answer:
         if effects.replays:
-            raise ToolError(
-                f"the recording has no answer to {question.key!r}, and a replay asks nobody",
-                mend="start a run",
-                not_recorded=True,
-            )
+            raise unrecorded(ToolError, f"answer to {question.key!r}, and a replay asks nobody")
         account.pause()
         try:
             found = await person.answer(question)
@@ -61,7 +62,7 @@ async def ask(effects: Effects, question: Question, person: Person, *, account: 
         if found is None:
             raise AwaitingAnswer(
                 f"{question.name!r} waits for a person: {question.text}",
-                mend=f"phronesis runs resume RUN --answer '{question.name}=approve'",
+                mend=answer_command(person.run, question),
                 task=question.task,
                 key=question.key,
                 request=question.request,
@@ -70,12 +71,30 @@ async def ask(effects: Effects, question: Question, person: Person, *, account: 
 
     return await effects.effect(
         question.key,
-        question.request,
+        asked(question),
         work,
         encode=lambda answer: answer.model_dump(mode="json"),
         decode=Answer.model_validate,
         note={"asked": question.kind},
     )
+
+
+def answer_events(answers: Sequence[tuple[Question, Answer]]) -> list[Event]:
+    """Answers as ``ask`` would have journalled them."""
+    return [
+        Event(
+            "effect",
+            question.task,
+            question.key,
+            {
+                "asked": question.kind,
+                "hash": request_hash(asked(question)),
+                "request": asked(question),
+                "value": answer.model_dump(mode="json"),
+            },
+        )
+        for question, answer in answers
+    ]
 
 
 def approval(effects: Effects, person: Person, *, task: str) -> Approve:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from phronesis.core.bank import unrecorded
 from phronesis.core.budget import Account, ToolSpent
 from phronesis.core.effects import Effects
 from phronesis.core.errors import BudgetExhausted, PhronesisError, ResumeRefused, ToolError
@@ -74,14 +75,16 @@ class ToolBox:
             near = get_close_matches(call.name, [spec.name for spec in self.specs], n=1, cutoff=0.4)
             known = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(s.name for s in self.specs)}"
             account.book_tool(call.name, ToolSpent(calls=1, refused=1))
-            return ToolResult(call=call, status="refused", text=f"there is no tool {call.name!r}; {known}")
+            text = f"there is no tool {call.name!r}; {known}"
+            return self._told(ToolResult(call=call, status="refused", text=text), site)
         if self.asks(spec):
             verdict = await self.approve(call, site)
             call = verdict.call
             if not verdict.allowed:
                 account.book_tool(spec.name, ToolSpent(calls=1, refused=1))
                 why = f": {verdict.reason}" if verdict.reason else ""
-                return ToolResult(call=call, status="refused", text=f"a person did not allow this call{why}")
+                text = f"a person did not allow this call{why}"
+                return self._told(ToolResult(call=call, status="refused", text=text), site)
         if not spec.pure:
             return await self._made(spec, call, site)
         name = orjson.dumps([spec.name, call.arguments], option=orjson.OPT_SORT_KEYS)
@@ -90,7 +93,7 @@ class ToolBox:
             kept = await asyncio.shield(before)
             if kept.status == "ok":
                 account.book_tool(spec.name, ToolSpent(calls=1))
-                return kept.model_copy(update={"call": call, "units": 0, "cached": True})
+                return self._told(kept.model_copy(update={"call": call, "units": 0, "cached": True}), site)
         mine = self._kept[name] = asyncio.get_running_loop().create_future()
         try:
             result = await self._made(spec, call, site)
@@ -101,13 +104,21 @@ class ToolBox:
         mine.set_result(result)
         return result
 
+    def _told(self, result: ToolResult, site: Site) -> ToolResult:
+        """The result of a call that was not carried out, noted for those who read the journal."""
+        self.effects.note(
+            "node", f"{site.key}>", {"result": result.model_dump(mode="json", exclude={"data", "passages"})}
+        )
+        return result
+
     async def _made(self, spec: ToolSpec, call: ToolCall, site: Site) -> ToolResult:
         """The call as an effect, charged the same whether it is made or read."""
         account, key = site.branch.account, f"{site.key}>"
         wanted = spec.units_of(call.arguments)
         request = {"tool": spec.name, "arguments": call.arguments}
         made = False
-        if spec.stateful and not self.effects.has(key, request) and spec.name in self._served:
+        earlier = spec.name in self._served and not self.effects.replays
+        if spec.stateful and earlier and not self.effects.has(key, request):
             raise ResumeRefused(
                 f"the tool {spec.name!r} keeps state between calls, and that of the earlier session is gone",
                 mend="start a new run",
@@ -115,14 +126,16 @@ class ToolBox:
 
         async def work() -> ToolResult:
             nonlocal made
+            if self.effects.replays:
+                raise unrecorded(ToolError, f"result of {key!r}, and a replay calls no tool")
             made = True
             granted = account.take_units(spec.name, wanted)
             if not granted:
                 limit = account.budget.tools[spec.name]
                 text = f"no unit of {spec.name!r} is left: the budget of {limit} is used up"
                 return ToolResult(call=call, status="refused", text=text)
-            made = call.model_copy(update={"arguments": spec.first_units(call.arguments, granted)})
-            result = await self._run(spec, made, account)
+            cut = call.model_copy(update={"arguments": spec.first_units(call.arguments, granted)})
+            result = await self._run(spec, cut, account)
             if granted < wanted:
                 said = f"\n[only the first {granted} of {wanted} were done: the budget of {spec.name!r} is used up]"
                 result = result.model_copy(update={"text": result.text + said})

@@ -6,7 +6,7 @@ Cost law (tried calls): calls = S + A + F + X, depth the same, for S lines that 
 of sub-questions, F = 1 where the final answer had to be forced, and X replies asked for again because they were no line of a
 wanted kind. With nothing lost at most 2 n + 1. 1 unit of ``search`` for the question and for each sub-question.
 Stopping: the model gives its final answer (``finished``; ``ungrounded`` where no passage was found). It is forced after n
-iterations (``iterations``), by a sub-question that repeats the question or an earlier one (``repeated``), by a line that
+iterations (``iterations``), by a sub-question that repeats the question or an earlier line (``repeated``), by a line that
 failed (``lost``), and by a limit on calls, depth or input tokens that leaves room for one call (``budget:<limit>``,
 ``max_input_tokens``). ``failed``: nothing came out. Where not even the final answer can be asked for, the last
 intermediate answer stands.
@@ -17,8 +17,8 @@ Differs from the paper: an iteration is a line of its own and, after a sub-quest
 documents of several searches are merged is ours, for the paper does not say; a repeated sub-question ends the chain, for at
 temperature 0 it would go on repeating; the forced answer is a schema with one kind (``json``) or a prefilled prefix
 (``lines``; ``forced_by = "prompt"`` for servers that continue no turn); demonstrations are shown with all their documents.
-At n = 0 it is one forced answer from the question's own documents. The decision ``trace`` holds the pairs and the effective
-context length, the input tokens of all calls.
+With ``least`` the first iterations have to ask (ours). At n = 0 it is one forced answer from the question's own documents.
+The decision ``trace`` holds the pairs and the effective context length, the input tokens of all calls.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pydantic import Field
 
 from phronesis.agents.client.profile import Capability
 from phronesis.agents.demonstrations import Demonstrations
-from phronesis.agents.trace_reader import Form, Line, TraceReader
+from phronesis.agents.trace_reader import Form, Line, LineKind, TraceReader
 from phronesis.core.chat import Sampling
 from phronesis.core.errors import BudgetExhausted, ModelError
 from phronesis.core.retrieval import Passage
@@ -56,6 +56,9 @@ class IterDragKnobs(DemonstratedKnobs):
 
     n: int = Field(default=4, ge=0)
     """Most iterations before the final answer is forced. The paper: up to 5."""
+    least: int = Field(default=0, ge=0)
+    """Sub-questions that are asked before a final answer is let through. The paper: 0, with demonstrations that show how to
+    ask; without any, small models answer at once."""
     k: int = Field(default=5, ge=0)
     """Documents of the question. The paper: 0 to 1000."""
     k_sub: int = Field(default=3, ge=0)
@@ -139,8 +142,9 @@ class Nodes:
         if tracer.last_call():
             return {"go": "finish", "why": "last call"}
         site = Site(ctx.root.at(f"r{number}"), "reader", "step")
+        kinds: tuple[LineKind, ...] = ("sub_query",) if number <= self.knobs.least else ("sub_query", "final")
         try:
-            block, line = await tracer.line(site, ("sub_query", "final"), state["seen"], state["block"], state["trace"])
+            block, line = await tracer.line(site, kinds, state["seen"], state["block"], state["trace"])
         except BudgetExhausted:
             return {"go": "finish", "why": "exhausted"}
         except ModelError as error:
@@ -153,7 +157,7 @@ class Nodes:
             return {**after, "final": line, "go": "finish", "why": "finished"}
         if line.kind == "intermediate":
             return {**after, "trace": (*state["trace"], line), **self._next(number)}
-        if not distinct([line.text], state["asked"])[0]:
+        if not distinct([line.text], (*state["asked"], *(item.text for item in state["trace"])))[0]:
             return {**after, "go": "finish", "why": "repeated"}
         return {**after, "trace": (*state["trace"], line), "asked": (*state["asked"], line.text), "go": "follow"}
 
@@ -198,7 +202,7 @@ class Nodes:
         ctx.note("decision", "trace", shown)
         searched = self.knobs.k > 0 or (self.knobs.k_sub > 0 and len(state["asked"]) > 1)
         found = ended_with(ctx, state["trace"], line, error, seen=state["seen"], why=why, closed=not searched)
-        return {**found, "block": block}
+        return {**found, "block": block}  # type: ignore[typeddict-item]  # an Outcome, and the machine's own field
 
     def _next(self, number: int) -> State:
         return {"go": "step"} if number < self.knobs.n else {"go": "finish", "why": "iterations"}

@@ -140,6 +140,7 @@ def test_a_prompted_call_is_read_in_every_form_that_says_what_is_called(text: st
     [
         ('{"thought": "so", "answer": "4"}', "4"),
         ('{"answer": 4}', "4"),
+        ('{"thought": "", "answer": "write <tool_call> and <>"}', "write <tool_call> and <>"),
         ('{"answer": ["a", "b"]}', '["a", "b"]'),
         ('{"thought": "so", "tool": "none", "answer": "4"}', "4"),
         ('{"thought": "so", "tool": null, "arguments": {}, "answer": " 4 "}', "4"),
@@ -282,7 +283,8 @@ def test_a_native_turn_is_sent_with_tools_and_repeated_with_its_calls() -> None:
 def test_a_native_answer_is_the_text() -> None:
     found = native(FakeReply("The answer is {4}.", reasoning="2 and 2"))
     assert (found.answer, found.thought, found.native) == ("The answer is {4}.", "2 and 2", True)
-    assert native('{"answer": "x", "name": "nobody"}').answer == '{"answer": "x", "name": "nobody"}'
+    for text in ('{"answer": "x", "name": "nobody"}', '{"name": "Bob", "arguments": "none"}', '{"calculator": 1}'):
+        assert native(text).answer == text, "JSON that calls none of the tools is an answer like any other"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,21 @@ VALUES = {
     "call_form": '{"thought": "I use count to find out ...", "tool": "count", "arguments": {"what": "..."}}',
     "parallel": "One reply may hold up to 3 calls.",
     "feedback": "I looked at the steps with low scores first. Step 2 subtracts nothing.",
+    "again": "Not again, for they look for the same: 'bags of {{Tom}}'.",
+    "asked": "Searched already:\n- bags of Tom",
+    "demonstrations": "Question: What did {{Mia}} pick?\nAnswer: plums",
+    "evidence": "[1] Tom grows apples (Orchards)\n[2] He eats {{two}}",
+    "example": "Sub-question: Who ate?",
+    "form": "Reply with one word, STOP or CONTINUE.",
+    "known": "- Tom has 3 bags (Orchards)",
+    "notes": "[1] Tom grows apples (Orchards)\n[2] He eats {{two}}",
+    "number": "2 search queries",
+    "opening": "Decision:",
+    "order": "Ask one more sub-question, or give the final answer.",
+    "passages": "[1] Orchards\nTom grows {{apples}}.\n\n[2] Tom eats two.",
+    "query": "how many {{apples}} Tom ate",
+    "sentences": "## Orchards\n[1] Tom grows {{apples}}.\n[2] He eats two.",
+    "trajectory": "Step 1. I searched for {{apples}} and found 3 bags.",
 }
 HISTORY = (Message(role="system", content="You teach."), Message(role="assistant", content="Ask me."))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phronesis.agents.tracker import ADVICE, Stock, budget_block, limited
@@ -34,6 +34,7 @@ class TestRegimes:
         with pytest.raises(ValueError, match=f"{left} units left of {limit}"):
             regime(left, limit)
 
+    @settings(deadline=None)
     @given(st.integers(1, 500))
     def test_it_only_gets_worse_as_units_go(self, limit: int) -> None:
         row = [REGIMES.index(regime(left, limit)) for left in range(limit, -1, -1)]
@@ -103,6 +104,7 @@ class TestPlan:
         assert merged(new, ()) == new
         assert merged(new, read_plan("2 [!]"))[-1] == Step("2", "check", "failed")
 
+    @settings(deadline=None)
     @given(
         st.lists(
             st.lists(
@@ -151,6 +153,7 @@ class TestVerdicts:
         ruling = ruled(said, marks)
         assert ruling.decision == decision and bool(ruling.overruled) == (said != decision)
 
+    @settings(deadline=None)
     @given(st.sampled_from(SAID), st.lists(st.sampled_from(MARKS), max_size=6))
     def test_nothing_gets_better_and_success_is_clean(self, said: ThreeWay, marks: list[Mark]) -> None:
         ruling = ruled(said, marks)

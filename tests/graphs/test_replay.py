@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from scripted_roles import Roles, attempt, chains, magicore
+from toy_documents import documents
 
 import phronesis
 from phronesis.core.bank import Bank
@@ -93,6 +94,8 @@ def test_every_strategy_replays_as_it_was(server: FakeServer, strategy: str) -> 
     small = {"k": 4, "rounds": 1, "n": 4, "quality_floor": 2.0}
     knobs = {name: value for name, value in small.items() if name in find(strategy).knobs.model_fields}
     data = {"schema": "phronesis/recipe/1", "name": "any", "strategy": strategy, "knobs": knobs}
+    data |= {"retrieval": {"kb": documents({"p1": "7 + 5 is a sum.", "p2": "A sum is a number."})}}
+    data |= {"tools": {"use": ["calculator"]}}
     (first,) = record(Recipe.from_data({**data, "answer": {"format": "number"}}), SUM)
     server.stop()
     again = replayed(first.run_id)

@@ -10,7 +10,13 @@ from pydantic import BaseModel
 
 
 def field_docs(model: type[BaseModel]) -> dict[str, str]:
-    """Field name -> the string that stands under it; fields without one are left out."""
+    """Field name -> the string that stands under it, inherited fields too; fields without one are left out."""
+    bases = [base for base in model.__bases__ if issubclass(base, BaseModel) and base is not BaseModel]
+    inherited = {name: text for base in reversed(bases) for name, text in field_docs(base).items()}
+    return inherited | _own_docs(model)
+
+
+def _own_docs(model: type[BaseModel]) -> dict[str, str]:
     tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(model)))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     found = {}

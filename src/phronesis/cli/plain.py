@@ -21,3 +21,8 @@ def plain_lines(text: str) -> str:
 
 def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """``1 question``, ``2 questions``; ``nouns`` where a plural is no plain s."""
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"

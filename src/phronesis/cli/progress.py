@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from phronesis.cli.live_text import LiveText
-from phronesis.cli.plain import plain
+from phronesis.cli.plain import counted, plain
+from phronesis.cli.sourced import Call, Search, sourced
 from phronesis.core.journal import Event
 
 if TYPE_CHECKING:
@@ -52,6 +54,13 @@ def describe(event: Event) -> str | None:
         return f"memory: {len(value.get('hits', ()))} concept(s) found in version {value.get('version')}"
     if event.type == "write" and isinstance(data.get("value"), list):
         return "memory: " + ", ".join(f"{item['outcome']} {item.get('id') or ''}".strip() for item in data["value"])
+    if event.type in ("effect", "node") and (found := sourced(event)) is not None:
+        return found.line()
+    if event.type == "question":
+        return f"waits for a person: {plain(str(data.get('text', '')), 200)}"
+    if event.type == "effect" and "asked" in data:
+        answer = data.get("value", {})
+        return f"a person said: {plain(str(answer.get('choice', '')))} {plain(str(answer.get('reason', '')), 100)}".rstrip()
     if event.type in ("failure", "budget"):
         return f"{event.type}: {plain(data['error'].get('message', ''), 300)}"
     if event.type == "task_finished":
@@ -98,6 +107,8 @@ class Progress:
         self._failed = 0
         self._calls = 0
         self._tokens = 0
+        self._searches = 0
+        self._tools = 0
         self._started = time.monotonic()
         self._lines: list[str] = []
         self._candidates: dict[str, dict[str, dict[str, Any]]] = {}
@@ -121,6 +132,18 @@ class Progress:
             self._live.stop()
         elif self._many and not self._quiet:
             print(self._status(), file=sys.stderr, flush=True)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Nothing is drawn meanwhile: a person is asked something."""
+        if self._live is None:
+            yield
+            return
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     @property
     def observer(self) -> LiveText | None:
@@ -164,6 +187,8 @@ class Progress:
         total, rate = self.total or self._done, self._done / seconds if seconds > 0 else 0.0
         left = duration((total - self._done) / rate) if rate > 0 and self._done < total else ""
         spent = f"{self._done}/{total} tasks  {self._failed} failed  {self._calls} calls  {self._tokens} tokens"
+        spent += f"  {counted(self._searches, 'search', 'searches')}" if self._searches else ""
+        spent += f"  {counted(self._tools, 'tool call')}" if self._tools else ""
         return f"{spent}  {60 * rate:.0f} tasks/min  {duration(seconds)}{f'  {left} left' if left else ''}"
 
     def _count(self, event: Event) -> None:
@@ -171,6 +196,9 @@ class Progress:
             usage = event.data["value"].get("usage", {})
             self._calls += usage.get("calls", 0)
             self._tokens += usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+        found = sourced(event) if event.type != "intent" else None
+        self._searches += len(found.queries) if isinstance(found, Search) else 0
+        self._tools += isinstance(found, Call)
         if event.type == "task_finished":
             self._done += 1
             self._failed += event.data["result"]["status"] == "failed"

@@ -38,6 +38,8 @@ def _told(replay: Replay, changes: Changes) -> list[str]:
     if replay.missing:
         calls = replay.missing.total() + (changes.calls if changes.calls else 0)
         lines.append(f"missing in the recording: {_counted(replay.missing)}; allow them with --calls {calls} or more")
+    if replay.lacking:
+        lines.append(f"missing in the recording, and no call can bring it: {_counted(replay.lacking)}; start a run")
     if replay.left_out:
         lines.append(f"{replay.left_out} tasks left out: nothing of them was recorded")
     if replay.run.recipe.file.memory.mode != "off":
@@ -65,6 +67,7 @@ def dry_run(run_id: str, changes: Changes, *, json: bool) -> int:
             "left_out": replay.left_out,
             "served": dict(replay.served),
             "missing": dict(replay.missing),
+            "lacking": dict(replay.lacking),
         }
         typer.echo(orjson.dumps(told).decode())
         return 0
@@ -73,6 +76,8 @@ def dry_run(run_id: str, changes: Changes, *, json: bool) -> int:
     typer.echo(f"missing: {_counted(replay.missing) or 'nothing'}")
     if replay.missing:
         typer.echo("and what would follow from the missing replies; allow calls with --calls N")
+    if replay.lacking:
+        typer.echo(f"missing, and no call can bring it: {_counted(replay.lacking)}")
     if replay.left_out:
         typer.echo(f"{replay.left_out} tasks would be left out: nothing of them was recorded")
     return 0

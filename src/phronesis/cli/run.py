@@ -17,6 +17,10 @@ Examples:
 
   phronesis run magicore --dataset problems.jsonl --out results.jsonl
 
+  phronesis run rag --kb papers "Which of them measures recall?"
+
+  phronesis run react --tool calculator --tool "python(seconds=5)" --approve all "..."
+
   cat question.txt | phronesis run direct -
 """
 
@@ -35,6 +39,17 @@ def run(
         typer.Option(
             help="Another memory to recall from, never written to; repeatable. Turns the memory on (mode read)."
         ),
+    ] = None,
+    kb: Annotated[str | None, typer.Option(metavar="NAME", help="Knowledge base to search (retrieval.kb).")] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC", help="A further tool, like calculator or 'python(seconds=5)'; repeatable (tools.use)."
+        ),
+    ] = None,
+    approve: Annotated[
+        str | None,
+        typer.Option(help="Before which tool calls a person is asked: dangerous, all or none (tools.approve)."),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key, KEY=VALUE.")] = None,
     budget: Annotated[str | None, typer.Option(help="Limits, for example calls=40,seconds=120.")] = None,
@@ -67,6 +82,10 @@ def run(
         overrides["memory.session"] = session
     if mount:
         overrides["memory.mounts"] = mount
+    given = {"retrieval.kb": kb, "tools.approve": approve}
+    overrides |= {key: value for key, value in given.items() if value is not None}
+    if tool:
+        overrides["tools.use"] = [*Recipe.load(recipe, overrides=overrides).file.tools.use, *tool]
     loaded = Recipe.load(recipe, overrides=overrides)
     mode = memory
     if mode is None and loaded.file.memory.mode == "off" and (session is not None or mount):

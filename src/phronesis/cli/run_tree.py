@@ -12,7 +12,9 @@ from rich.tree import Tree
 
 from phronesis.cli.decisions import in_words
 from phronesis.cli.lessons import outcome
-from phronesis.cli.plain import plain, plain_lines
+from phronesis.cli.plain import counted, plain, plain_lines
+from phronesis.cli.source_tree import add_sources
+from phronesis.cli.sourced import approvals
 from phronesis.core.events import Event
 
 SHORT = 300
@@ -32,6 +34,7 @@ def task_tree(events: Sequence[Event], *, full: bool = False) -> Tree:
         shown = "" if item["rendered"] else f", {item.get('reason') or 'no room'}"
         said = f"{item['id']} ({item['score']:.2f}{shown})  {item.get('text', '')}"
         tree.add(_line("recalled", said, full=full))
+    add_sources(tree, events, result, full=full)
     _add_candidates(tree, result, full=full)
     for reply in result.get("replies", ()):
         for text in reply["texts"]:
@@ -46,7 +49,9 @@ def task_tree(events: Sequence[Event], *, full: bool = False) -> Tree:
     if usage.get("by_role"):
         tree.add(_usage_table(usage["by_role"]))
     if finished is None:
-        tree.add(_line("not finished", "what is above was journalled before the run stopped", "yellow"))
+        open = sum(not item.said for item in approvals(events))
+        waits = f"; {counted(open, 'question')} to a person open" if open else ""
+        tree.add(_line("not finished", f"what is above was journalled before the run stopped{waits}", "yellow"))
     else:
         tree.add(_answer(result, full))
     return tree

@@ -16,7 +16,7 @@ def list_(json: Json = False) -> None:
     """Every run, newest first."""
     import orjson
 
-    from phronesis.cli.plain import plain
+    from phronesis.cli.plain import counted, plain
     from phronesis.core.settings import load_settings
     from phronesis.graphs.run_folder import list_runs
 
@@ -28,7 +28,8 @@ def list_(json: Json = False) -> None:
         typer.echo('no runs yet: phronesis run direct "..."')
     for run in runs:
         source = f"  replay of {run.replayed_from}" if run.replayed_from else ""
-        counts = f"{run.finished}/{run.tasks} tasks  {run.calls} calls{source}"
+        waiting = f"  waiting: {counted(run.questions, 'question')}" if run.questions else ""
+        counts = f"{run.finished}/{run.tasks} tasks  {run.calls} calls{source}{waiting}"
         typer.echo(f"{run.run_id}  {run.status:<11}  {plain(run.recipe, 30):<18}  {counts}")
 
 
@@ -56,12 +57,28 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Let tasks whose Result is failed begin again.")
     ] = False,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK:KEY=ANSWER",
+            help="Answer an open question: approve, reject, 'reject: reason' or 'edit: {arguments}'; repeatable.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Go on with a stopped run; nothing that was journalled is paid again. A finished run is replayed."""
+    """Go on with a stopped run; nothing that was journalled is paid again. A finished run is replayed.
+
+    Questions that a person has to answer are asked on a terminal. Elsewhere the run stops and prints each of them with the
+    command that answers it.
+
+    \b
+    Examples:
+      phronesis runs resume 20260512-101500-3fa9c1
+      phronesis runs resume 20260512-101500-3fa9c1 --answer 'line7:s2#agent.0.c0?=approve'
+    """
     from phronesis.cli import sessions
 
-    raise typer.Exit(sessions.resume(run_id, json=json, retry_failed=retry_failed))
+    raise typer.Exit(sessions.resume(run_id, json=json, retry_failed=retry_failed, answers=answer or ()))
 
 
 @app.command()

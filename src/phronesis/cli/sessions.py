@@ -11,19 +11,25 @@ from typing import Any
 import orjson
 import typer
 
+from phronesis.cli.asking import TerminalAsker, can_ask, open_lines
 from phronesis.cli.memory_cost import learning_data, learning_line
+from phronesis.cli.plain import plain
 from phronesis.cli.progress import Progress
 from phronesis.cli.tables import show_answers, show_result
 from phronesis.cli.tally import InOrder, Tally
 from phronesis.cli.values import STANDARD_INPUT, BadLine, read_tasks
-from phronesis.core.errors import ConfigurationError, PhronesisError
+from phronesis.core.asking import Question, open_questions
+from phronesis.core.errors import AwaitingAnswer, ConfigurationError, PhronesisError
+from phronesis.core.events import FILE_NAME, EventIndex
 from phronesis.core.lines import append_line
 from phronesis.core.loop import run_sync
 from phronesis.core.result import Result
+from phronesis.core.settings import load_settings
 from phronesis.core.task import Task
 from phronesis.graphs.nodes.recalling import recall_calls
 from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.run import Run
+from phronesis.graphs.run_folder import run_folder
 
 Take = Callable[[Result], None]
 """What is done with each Result."""
@@ -34,8 +40,10 @@ def run_question(recipe: Recipe, task: Task, *, json: bool, texts: bool = True, 
 
     async def work(progress: Progress, take: Take) -> None:
         observer = progress.observer if stream else None
-        async with await Run.start(recipe, listener=progress.hear, texts=texts, observer=observer) as run:
+        asker = asker_for(progress, json=json)
+        async with await Run.start(recipe, listener=progress.hear, texts=texts, observer=observer, asker=asker) as run:
             progress.run_id = run.id
+            _say_unasked(run)
             await collect(run, [task], take)
 
     return carried_out(work, recipe, 1, json=json)
@@ -59,20 +67,27 @@ def run_dataset(recipe: Recipe, path: Path, out: Path | None, *, json: bool, par
     extra = {"dataset": source, "out": None if out is None else str(out.resolve()), "parallel": parallel}
 
     async def work(progress: Progress, take: Take) -> None:
-        async with await Run.start(recipe, listener=progress.hear, texts=texts, extra=extra) as run:
+        asker = asker_for(progress, json=json)
+        async with await Run.start(recipe, listener=progress.hear, texts=texts, extra=extra, asker=asker) as run:
             progress.run_id = run.id
+            _say_unasked(run)
             await collect(run, wanted, take, out=out, parallel=parallel)
 
     code = carried_out(work, recipe, len(wanted), json=json, table=True, bad=bad)
     return max(code, 1 if bad else 0)
 
 
-def resume(run_id: str, *, json: bool, retry_failed: bool = False) -> int:
-    """Goes on with a run where it stopped; a finished one is replayed without a call. ``out`` gets the lines it lacks."""
+def resume(run_id: str, *, json: bool, retry_failed: bool = False, answers: Sequence[str] = ()) -> int:
+    """Goes on with a run where it stopped; a finished one is replayed without a call. ``out`` gets the lines it lacks.
+    ``answers`` to open questions are each ``TASK:KEY=answer``."""
 
     async def work(progress: Progress, take: Take) -> None:
-        async with await Run.resume(run_id, listener=progress.hear, retry_failed=retry_failed) as run:
+        asker = asker_for(progress, json=json)
+        async with await Run.resume(
+            run_id, listener=progress.hear, retry_failed=retry_failed, answers=answers, asker=asker
+        ) as run:
             progress.run_id, progress.total = run.id, len(run.tasks)
+            _say_unasked(run)
             out, parallel = run.extra.get("out"), int(run.extra.get("parallel", 1))
             await collect(run, tuple(run.tasks), take, out=Path(out) if out else None, parallel=parallel)
 
@@ -84,11 +99,28 @@ async def collect(run: Run, tasks: Sequence[Task], take: Take, *, out: Path | No
     has one that says the task went well, or one of this run that says the same."""
     known = written_lines(out) if out is not None else set()
     ordered = InOrder([task.id for task in tasks], take)
-    async for result in run.solve_all(tasks, parallel=parallel):
-        ordered.put(result)
-        if out is None or (result.task_id, "", "ok") in known or (result.task_id, run.id, result.status) in known:
-            continue
-        await asyncio.to_thread(append_line, out, result.model_dump_json().encode())
+    try:
+        async for result in run.solve_all(tasks, parallel=parallel):
+            ordered.put(result)
+            if out is None or (result.task_id, "", "ok") in known or (result.task_id, run.id, result.status) in known:
+                continue
+            await asyncio.to_thread(append_line, out, result.model_dump_json().encode())
+    except AwaitingAnswer:
+        ordered.end()
+        raise
+
+
+def _say_unasked(run: Run) -> None:
+    """Warns of dangerous tools before which nobody is asked."""
+    names = [spec.name for spec in run.sources.specs if spec.dangerous and not run.recipe.file.tools.asks(spec)]
+    if names:
+        said = "WARNING: nobody is asked before dangerous tools are called"
+        print(f'{said} (approve = "none"): {", ".join(map(plain, names))}', file=sys.stderr, flush=True)
+
+
+def asker_for(progress: Progress, *, json: bool) -> TerminalAsker | None:
+    """What asks a person on the terminal; None where nobody is there."""
+    return TerminalAsker(progress.stopped) if can_ask(json=json) else None
 
 
 def written_lines(path: Path) -> set[tuple[str, str, str]]:
@@ -131,20 +163,29 @@ def carried_out(
         if json:
             typer.echo(result.model_dump_json())
 
+    waits = False
     try:
         with progress:
             run_sync(work(progress, take))
+    except AwaitingAnswer:
+        waits = True
     except (KeyboardInterrupt, PhronesisError):
         if progress.run_id:
             print(f"\nresume with: phronesis runs resume {progress.run_id}", file=sys.stderr)
         raise
-    if json:
-        return tally.exit_code
-    if tally.results is not None and len(tally.results) == 1 and not table:
+    if not json and tally.results is not None and len(tally.results) == 1 and not table:
         show_result(tally.results[0])
-    else:
+    elif not json and (tally.tasks or not waits):
         show_answers(tally, bad)
+    if waits:
+        print("\n".join(["", *open_lines(progress.run_id, questions_of(progress.run_id))]), file=sys.stderr)
+        return 1
     return tally.exit_code
+
+
+def questions_of(run_id: str) -> tuple[Question, ...]:
+    """The open questions of a run."""
+    return open_questions(EventIndex(run_folder(load_settings(), run_id) / FILE_NAME))
 
 
 def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:

@@ -9,10 +9,12 @@ import orjson
 import typer
 from rich.text import Text
 
-from phronesis.cli.plain import plain
+from phronesis.cli.asking import open_lines
+from phronesis.cli.plain import counted, plain
 from phronesis.cli.progress import MANY
 from phronesis.cli.run_tree import half_done, task_line, task_tree
 from phronesis.cli.tables import console
+from phronesis.core.asking import answer_command, open_questions
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.events import FILE_NAME, EventIndex
 from phronesis.core.settings import load_settings
@@ -43,15 +45,19 @@ def show_run(run_id: str, *, task: str | None, full: bool, json: bool) -> None:
         out.print(task_line(events) if brief else task_tree(events, full=full))
     if len(tasks) > MANY:
         out.print(Text(f"one task in full: phronesis runs show {run_id} --task ID", style="dim"))
-    if summary.status == "interrupted" and told.get("texts", True):
+    texts = bool(told.get("texts", True))
+    if summary.questions and summary.status == "interrupted":
+        out.print("\n".join(open_lines(run_id, open_questions(index), texts=texts)), markup=False, soft_wrap=True)
+    elif summary.status == "interrupted" and texts:
         out.print(Text(f"resume with: phronesis runs resume {run_id}", style="dim"))
-    elif not told.get("texts", True):
+    elif not texts:
         out.print(Text("journalled without texts: it can be neither resumed nor replayed", style="dim"))
 
 
 def _heading(summary: RunSummary, told: dict[str, Any]) -> Text:
     style = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}[summary.status]
     counts = f"{summary.finished}/{summary.tasks} tasks · {summary.calls} calls"
+    counts += f" · waiting: {counted(summary.questions, 'question')}" if summary.questions else ""
     models = ", ".join(dict.fromkeys(plain(str(name), 60) for name in told.get("models", {}).values() if name))
     line = Text.assemble(
         (f"run {summary.run_id}", "bold"),
@@ -76,4 +82,9 @@ def _values(summary: RunSummary, told: dict[str, Any], index: EventIndex, tasks:
         else:
             unfinished.append({"task_id": name, **half_done(list(index.of(name)))})
     replayed = {"changes": told.get("changes", {})} if summary.replayed_from else {}
-    return {**summary._asdict(), **replayed, "results": results, "unfinished": unfinished}
+    asked = [
+        {**question.model_dump(mode="json"), "answer_with": answer_command(summary.run_id, question)}
+        for question in open_questions(index)
+    ]
+    kept = summary._asdict()
+    return {**kept, **replayed, "open_questions": asked, "results": results, "unfinished": unfinished}

@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from phronesis.cli.lessons import outcome
-from phronesis.cli.plain import plain
+from phronesis.cli.plain import counted, plain
+from phronesis.cli.source_tree import place
 from phronesis.cli.tally import Tally
 from phronesis.cli.values import BadLine
-from phronesis.core.result import Candidate, Result
+from phronesis.core.result import Candidate, Result, ToolUsage
 
 
 def console() -> Console:
@@ -62,6 +63,8 @@ def show_result(result: Result) -> None:
             style="dim",
         )
     )
+    for line in (*citation_lines(result), *tool_lines(result)):
+        out.print(Text(line), soft_wrap=True)
     if result.candidates:
         out.print(candidate_table(result.candidates))
     for line in memory_lines(result):
@@ -80,6 +83,33 @@ def _mends(results: Sequence[Result]) -> None:
     """How to mend what failed, each way once."""
     for mend in dict.fromkeys(failure.mend for result in results for failure in result.failures if failure.mend):
         console().print(Text(f"mend: {plain(mend)}", style="red"))
+
+
+def citation_lines(result: Result) -> list[str]:
+    """The passages that the answer names as its ground, a line each, in the order they were found."""
+    if result.retrieval is None:
+        return []
+    found = result.retrieval.passages
+    cited = [item for item in found if item.cited]
+    lines = [
+        "  ".join(part for part in (f"[{number}]", plain(item.title, 80), place(item.model_dump())) if part)
+        for number, item in enumerate(cited, start=1)
+    ]
+    searched = f"{counted(len(result.retrieval.queries), 'search', 'searches')}, {counted(len(found), 'passage')}"
+    return [*lines, f"{searched} of {plain(result.retrieval.retriever, 60)}{'' if cited else ', none cited'}"]
+
+
+def tool_lines(result: Result) -> list[str]:
+    """What each tool was used for; nothing where only the strategy itself searched."""
+    used = result.usage.tools
+    return [f"tools  {', '.join(_tool(name, item) for name, item in used.items())}"] if used else []
+
+
+def _tool(name: str, used: ToolUsage) -> str:
+    counts = ((used.units, "unit"), (used.failed, "failed"), (used.refused, "refused"))
+    told = [counted(number, noun) if noun == "unit" else f"{number} {noun}" for number, noun in counts if number]
+    more = f" ({', '.join(told)})" if told else ""
+    return f"{plain(name)} {counted(used.calls, 'call')}{more}"
 
 
 def memory_lines(result: Result) -> list[str]:

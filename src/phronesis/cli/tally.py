@@ -62,3 +62,9 @@ class InOrder:
         while self._next < len(self._ids) and self._ids[self._next] in self._early:
             self._emit(self._early.pop(self._ids[self._next]))
             self._next += 1
+
+    def end(self) -> None:
+        """Hands on the rest: tasks before them will have no Result this time."""
+        for name in self._ids[self._next :]:
+            if name in self._early:
+                self._emit(self._early.pop(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -51,7 +52,7 @@ class Answer(_Value):
     """Arguments in the place of the asked ones; given with the choice ``edit`` and only with it."""
 
 
-Asker = Callable[[Question], Answer | None | Awaitable[Answer | None]]
+Asker = Callable[[Question], Answer | Awaitable[Answer | None] | None]
 """Asks a person; None = nobody answers now. A plain function runs in a thread of its own, so it may wait for input."""
 
 
@@ -112,6 +113,11 @@ def _open(questions: Sequence[Question]) -> str:
     return f"open: {', '.join(question.name for question in questions)}; write --answer '{questions[0].name}=approve'"
 
 
+def answer_command(run: str, question: Question) -> str:
+    """The command that answers a question of a run, for a shell."""
+    return f"phronesis runs resume {run} --answer {shlex.quote(f'{question.name}={question.choices[0]}')}"
+
+
 class OpenQuestions:
     """Hears a run's events in their order and keeps the questions that nobody has answered."""
 
@@ -166,4 +172,9 @@ def question_of(event: Event) -> Question:
 def question_data(question: Question) -> Mapping[str, Any]:
     """What a journal keeps of a question."""
     data = question.model_dump(mode="json", exclude={"key", "task"})
-    return {**data, "hash": request_hash(question.request)}
+    return {**data, "hash": request_hash(asked(question))}
+
+
+def asked(question: Question) -> dict[str, Any]:
+    """The request that an answer is journalled under; no tool and no model is asked the same."""
+    return {"asked": question.kind, "about": question.request}

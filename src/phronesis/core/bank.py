@@ -11,15 +11,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from phronesis.core.chat import request_hash
+from phronesis.core.errors import NotRecorded, PhronesisError
 from phronesis.core.events import Event, EventType
 
 _NUMBER = re.compile(r"(\d+)")
 _VALUES = frozenset({"call", "effect", "recall"})
-NEVER_SERVED = "NotRecorded"
-"""A failure of this type says that an earlier replay lacked something; it is no recording of anything."""
+E = TypeVar("E", bound=PhronesisError)
+
+
+def unrecorded(kind: type[E], what: str) -> E:
+    """The failure of a replay that lacks something which no call can bring: a search, a tool's result, an answer."""
+    return kind(f"the recording has no {what}", mend="start a run", not_recorded=True)
+
+
+def is_unrecorded(error: Mapping[str, Any]) -> bool:
+    """Whether a journalled failure says that a replay lacked something; it is no recording of anything."""
+    return error["type"] == NotRecorded.__name__ or bool((error.get("details") or {}).get("not_recorded"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,7 @@ class Bank:
             if role in without or (event.type == "budget" and not denials) or (lends and not role):
                 continue
             if event.type in ("failure", "budget"):
-                if event.data["error"]["type"] == NEVER_SERVED:
+                if is_unrecorded(event.data["error"]):
                     continue
             elif event.type not in _VALUES:
                 continue

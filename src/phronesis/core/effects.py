@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
-from phronesis.core.bank import Bank
+from phronesis.core.bank import Bank, unrecorded
 from phronesis.core.chat import request_hash
 from phronesis.core.errors import ConceptStoreError, PhronesisError, ReplayDiverged, ToolError, revive
 from phronesis.core.events import Event, EventType
@@ -166,7 +166,13 @@ class Effects:
             if event.type in ("failure", "budget"):
                 raise revive(event.data["error"])
             return decode(event.data["value"])
-        self._may_be_made(key, type, impure=impure)
+        heading = {**(note or {}), "hash": request_hash(request), "request": request}
+        if self.replays and impure:
+            missing = unrecorded(ToolError, f"result of {key!r}, and a replay does not run it")
+            self._append("failure", key, {**heading, "error": missing.to_json()})
+            raise missing
+        if self.replays and type == "write":
+            raise ConceptStoreError(f"a replay writes no memory: {key!r} is left out")
         if impure:
             if key in self._intents:
                 raise ToolError(
@@ -174,7 +180,6 @@ class Effects:
                     mend="check what it did, then start a new run",
                 )
             self._append("intent", key, {"request": request})
-        heading = {**(note or {}), "hash": request_hash(request), "request": request}
         try:
             value = await do()
         except PhronesisError as error:
@@ -185,14 +190,10 @@ class Effects:
         self._append(type, key, {**heading, "value": encode(value)})
         return value
 
-    def _may_be_made(self, key: str, type: EffectType, *, impure: bool) -> None:
-        """A replay changes nothing outside its own run."""
-        if self.bank is None or self.bank.lends:
-            return
-        if type == "write":
-            raise ConceptStoreError(f"a replay writes no memory: {key!r} is left out")
-        if impure:
-            raise ToolError(f"the recording has no result of {key!r}, and a replay does not run it", mend="start a run")
+    @property
+    def replays(self) -> bool:
+        """Whether this is a replay, which changes nothing outside its own run: it searches, calls and asks nobody."""
+        return self.bank is not None and not self.bank.lends
 
     def note(self, type: EventType, key: str, data: Mapping[str, Any]) -> None:
         """Journals something that follows from effects: a decision, a score, a vote."""

@@ -135,8 +135,14 @@ class Item(_Value):
 
 def call_costs(events: Sequence[Event]) -> tuple[CallCost, ...]:
     """The exchanges that a task's journal events record, in their order; what a bank lacked and nobody was asked is none."""
-    exchanges = (event for event in events if event.type in ("call", "failure") and "role" in event.data)
+    exchanges = (event for event in events if event.type in ("call", "failure") and _asked_of_a_model(event))
     return tuple(_cost(event) for event in exchanges if (event.data.get("error") or {}).get("type") != "NotRecorded")
+
+
+def _asked_of_a_model(event: Event) -> bool:
+    """Whether the event is about a model's call; searches and pure tools have roles too."""
+    role = str(event.data.get("role", ""))
+    return role not in ("", "search") and not role.startswith("tool ")
 
 
 def _cost(event: Event) -> CallCost:
