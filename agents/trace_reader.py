@@ -64,6 +64,7 @@ class _JsonLine(BaseModel):
     text: str = Field(min_length=1)
 
 
+EXAMPLE_QUESTION = "Who directed the film in which Anna Moss had her first role?"
 EXAMPLE = (
     Line("sub_query", "In which film did Anna Moss have her first role?"),
     Line("intermediate", "Anna Moss had her first role in Grey Harbour [1]."),
@@ -107,13 +108,14 @@ class TraceReader:
         ``demonstrations``: rendered examples, without which a short one stands in the prompt."""
         opening = PREFIXES[kinds[0]] if self.form == "lines" and self.prefilled and len(kinds) == 1 else ""
         asking = "sub_query" in kinds and not demonstrations
-        example = f"An example of such lines, about something else:\n{shown(EXAMPLE, self.form)}" if asking else ""
+        lines = f"Question: {EXAMPLE_QUESTION}\n{shown(EXAMPLE, self.form)}"
+        example = f"An example of such lines, for another question:\n{lines}" if asking else ""
         values = {
             "demonstrations": demonstrations,
             "passages": f"{_EVIDENCE}\n\n{passages}" if passages else "",
             "memory": memory,
             "question": "\n".join(part for part in (task.question, shown(trace, self.form)) if part),
-            "order": _order(kinds, trace, format),
+            "order": _order(kinds, trace, task.messages[-1].content.strip(), format),
             "example": example,
             "form": self._form(kinds),
             "opening": opening,
@@ -175,15 +177,22 @@ def _prefixed(completion: Completion, prefill: str) -> tuple[LineKind, str]:
     raise MalformedReply("the line has no known prefix", text=whole[:2000], reason="prefix")
 
 
-def _order(kinds: Sequence[LineKind], trace: Sequence[Line], format: AnswerFormat) -> str:
+def _order(kinds: Sequence[LineKind], trace: Sequence[Line], question: str, format: AnswerFormat) -> str:
+    """What is to be written next. The question is said again: small models otherwise answer the last sub-question."""
+    final = f"the final answer to the question {question!r}: {_ANSWER[format]}"
     if tuple(kinds) == ("final",):
-        return f"Write the final answer to the question now: {_ANSWER[format]}."
+        return f"Write {final}."
     if tuple(kinds) == ("intermediate",):
         asked = trace[-1].text if trace else ""
         return f"Answer this sub-question in one short sentence, with the number of its passage, like [1]: {asked}"
+    if tuple(kinds) == ("sub_query",):
+        return (
+            "Before the question can be answered, a simpler one has to be. Write that sub-question: short, about one fact, "
+            "not the question itself; it names whom or what it is about, for it is searched for by itself."
+        )
     return (
-        f"If the passages and lines above tell the answer, write the final answer: {_ANSWER[format]}. Otherwise write one "
-        "short sub-question about one missing fact; it names whom or what it is about, for it is searched for by itself."
+        "If a fact is still missing, write one short sub-question about it; it names whom or what it is about, for it is "
+        f"searched for by itself. If the passages and lines above tell all that is needed, write {final}."
     )
 
 

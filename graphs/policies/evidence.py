@@ -23,7 +23,8 @@ def same_words(text: str) -> str:
 def distinct(queries: Sequence[str], before: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(queries that say something new, in order; those that repeat an earlier one of them or one of ``before``)."""
     seen = {same_words(query) for query in before}
-    new, repeated = [], []
+    new: list[str] = []
+    repeated: list[str] = []
     for query in queries:
         words = same_words(query)
         (repeated if words in seen or not words else new).append(query)

@@ -15,6 +15,7 @@ from phronesis.bench.dataset import DataSet, in_format
 from phronesis.bench.graders.grader import Grader, GraderContext
 from phronesis.bench.graders.table import make_grader
 from phronesis.bench.running.bench_file import plan_of, read_bench, recipes_as_arms
+from phronesis.bench.running.documents import documents_of
 from phronesis.bench.running.estimate import Estimate, estimate
 from phronesis.bench.running.executor import Executor
 from phronesis.bench.running.executors import make_executor
@@ -190,7 +191,7 @@ def solved(
     graders = graders_for(sets, settings, formats_of(plan))
     hands = make_executor(handling.executor, settings, parallel=handling.parallel)
     with BenchFolder(out) as folder:
-        plan = folder.begin(plan, sets)
+        plan = folder.begin(plan, sets, run_sync(documents_of(plan, settings)))
         progress = BenchProgress(plan, sets, folder, quiet=handling.json)
         try:
             with progress:

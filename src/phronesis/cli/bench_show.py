@@ -96,6 +96,8 @@ def item_lines(material: Material, item: Item) -> list[str]:
         f"{item.total_tokens} tokens, "
         f"{item.sequential_tokens} along the critical path, {item.seconds:.1f} s",
     ]
+    shown = ", ".join(f"{plain(name)} {value:.3g}" for name, value in item.figures.items())
+    lines += [f"  figures   {shown}"] if shown else []
     lines += [f"  failure   {plain(f'{failure.error}: {failure.message}', 300)}" for failure in item.failures]
     command = journal_command(material, item)
     return [*lines, f"  journal   {command}"] if command else lines

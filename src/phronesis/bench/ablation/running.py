@@ -21,6 +21,7 @@ from phronesis.bench.ablation.plan import (
 )
 from phronesis.bench.dataset import DataSet
 from phronesis.bench.graders.grader import Grader
+from phronesis.bench.running.documents import documents_of
 from phronesis.bench.running.folder import BenchFolder
 from phronesis.bench.running.item import Item
 from phronesis.bench.running.local import LocalExecutor
@@ -137,7 +138,7 @@ class Ablation:
         shared = not self._plan.fresh and phase.kind not in ("off", "again")
         wanted = bench_plan(self._plan, phase, self._bank(phase.place.repeat) if shared else "")
         sets = {phase.set: data}
-        self._folder.begin(wanted, sets)
+        self._folder.begin(wanted, sets, await documents_of(wanted, self.settings))
         graders = {(phase.set, text): grader for (_, text), grader in self._graders.items()}
         executor = LocalExecutor(self.settings, parallel=self._parallel)
         hear = self._hearing(phase.title, wanted, sets)

@@ -92,8 +92,38 @@ def headline(view: SetView) -> Section:
         if view.prices
         else " Tokens per pass (cost of pass): generated tokens for each right answer; --prices FILE makes it money."
     )
-    blocks: list[Block] = [Table(columns=columns, rows=rows, caption=caption), Charts(_pictures(view))]
+    blocks: list[Block] = [Table(columns=columns, rows=rows, caption=caption), *_figures(view), Charts(_pictures(view))]
     return Section(anchor=f"{view.anchor}-results", title="Results", blocks=blocks)
+
+
+def _figures(view: SetView) -> list[Block]:
+    """What graders say beside right and wrong, where they do: a column per figure."""
+    names = list(dict.fromkeys(name for item in view.summaries.values() for name in item.figures))
+    if not names:
+        return []
+    shown = {name: [item.figures.get(name) for item in view.summaries.values()] for name in names}
+    shares_of = {name: all(one is None or one.high <= 1.0 for one in known) for name, known in shown.items()}
+    columns = [Column("Arm", number=False)]
+    columns += [
+        Column(f"{name}, %" if shares_of[name] else name, number=False, hint="mean over questions, 95 % interval")
+        for name in names
+    ]
+    rows = [
+        [Cell(arm), *(_figure(shown[name][place], share=shares_of[name]) for name in names)]
+        for place, arm in enumerate(view.summaries)
+    ]
+    caption = (
+        "Figures of the grader, means over questions with 95 % bootstrap intervals over questions. Failed tasks and answers "
+        "that could not be read count 0."
+    )
+    return [Table(columns=columns, rows=rows, caption=caption)]
+
+
+def _figure(value: Interval | None, *, share: bool) -> Cell:
+    if value is None:
+        return Cell(NONE)
+    text = shares(value) if share else f"{amount(value.value)} [{amount(value.low)}, {amount(value.high)}]"
+    return Cell(text, interval=value)
 
 
 def _pictures(view: SetView) -> list[Chart]:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from phronesis import __version__
 from phronesis.bench.dataset import DataSet
+from phronesis.bench.running.documents import changed_documents
 from phronesis.bench.running.item import Item
 from phronesis.bench.running.plan import SCHEMA, BenchPlan, Cell, cells, differences, merged
 from phronesis.core.errors import ConfigurationError, RunLocked
@@ -61,10 +62,15 @@ class BenchFolder:
     ) -> None:
         os.close(self._handle)
 
-    def begin(self, plan: BenchPlan, sets: Mapping[str, DataSet]) -> BenchPlan:
+    def begin(
+        self, plan: BenchPlan, sets: Mapping[str, DataSet], documents: Mapping[str, str] | None = None
+    ) -> BenchPlan:
         """Takes a plan on and returns what holds now: the plan, or with an earlier one that it adds to, both.
+        ``documents``: retriever to fingerprint.
 
-        Raises ConfigurationError, and changes nothing, when an arm, a set or a set's data are not what they were."""
+        Raises ConfigurationError, and changes nothing, when an arm, a set, a set's data or documents are not what they
+        were."""
+        searched = dict(documents or {})
         known = {name: {"digest": found.digest, "examples": len(found.examples)} for name, found in sets.items()}
         if (self.path / _PLAN).is_file():
             stored, before = self.plan(), self._known()
@@ -75,17 +81,21 @@ class BenchFolder:
                 for name, found in known.items()
                 if name in before and before[name] != found
             ]
+            searched_before = dict(self._data().get("documents", {}))
+            changed += changed_documents(searched_before, searched)
             if changed:
                 raise ConfigurationError(
                     f"{str(self.path)!r} holds another bench: {'; '.join(changed[:4])}",
                     mend="choose another --out, or give what it was begun with",
                 )
             plan, known = merged(stored, plan), {**before, **known}
+            searched = {**searched_before, **searched}
         elif any((self.path / name).exists() for name in (_ITEMS, _RUNS)):
             raise ConfigurationError(f"{str(self.path)!r} has results and no {_PLAN}", mend="choose another --out")
         list(cells(plan))  # raises for a plan that cannot be run
         versions = {"phronesis": __version__, "python": platform.python_version()}
         data = {"plan": plan.model_dump(mode="json", by_alias=True), "data": known, "versions": versions}
+        data |= {"documents": searched} if searched else {}
         write_json(self.path / _PLAN, {"schema": SCHEMA, **data})
         return plan
 

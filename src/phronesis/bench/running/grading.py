@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from phronesis.bench.dataset import Example
 from phronesis.bench.graders.grader import WRONG, Attempted, Grade, Grader
@@ -82,14 +83,16 @@ _WRITES = ("written", "updated")
 
 async def _grades(example: Example, result: Result, grader: Grader) -> tuple[Grade, tuple[AttemptGrade, ...]]:
     known: dict[tuple[str | None, str], Grade] = {}
+    found = None if result.retrieval is None else tuple(item.id for item in result.retrieval.passages)
 
     async def grade(answer: str | None, text: str) -> Grade:
-        if answer is None and (grader.reads == "answer" or not text.strip()):
+        unread = answer is None and (grader.reads == "answer" or not text.strip())
+        if unread and (found is None or grader.reads == "text"):
             return WRONG
         key = (answer, "" if grader.reads == "answer" else text)
         if key not in known:
-            known[key] = await grader.grade(example, Attempted(answer, text))
-        return known[key]
+            known[key] = await grader.grade(example, Attempted(answer, "" if unread else text, retrieved=found))
+        return replace(WRONG, figures=known[key].figures) if unread else known[key]
 
     whole = await grade(result.answer, result.answer_text)
     attempts = [_attempt(item, await grade(item.answer, item.text)) for item in result.candidates]

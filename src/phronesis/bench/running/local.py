@@ -47,6 +47,7 @@ class LocalExecutor:
                 self._hear(event)
 
         async with await self._open(job, note) as run:
+            _check_nobody_is_asked(run, job)
             yield JobStarted(job, run.id)
             wanted = {task.id for task in job.tasks}
             run.keep(task.id for task in run.tasks if task.id not in wanted)
@@ -68,7 +69,8 @@ class LocalExecutor:
         recipe = Recipe.from_data(job.recipe, source=f"arm {job.cell}")
         if not job.bank:
             return await Run.start(recipe, settings=self._settings, listener=note, extra={"cell": job.cell})
-        if recipe.file.memory.mode != "off" and job.calls is None:
+        own = recipe.file.memory.mode != "off" or run_sources(recipe)
+        if own and job.calls is None:
             extra = {"cell": job.cell}
             return await Run.start(recipe, settings=self._settings, listener=note, extra=extra, draws_from=job.bank)
         changes = Changes(recipe=recipe, calls=ANY_NUMBER if job.calls is None else job.calls)
@@ -106,6 +108,21 @@ class LocalExecutor:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+
+
+def run_sources(recipe: Recipe) -> bool:
+    """Whether the recipe searches documents or calls tools of its own, which a replay would not."""
+    return bool(recipe.file.retrieval.source or recipe.file.tools.use)
+
+
+def _check_nobody_is_asked(run: Run, job: Job) -> None:
+    """Raises ConfigurationError where a person would be asked before a tool is called: in a bench nobody is there."""
+    asks = [spec.name for spec in run.sources.specs if run.recipe.file.tools.asks(spec)]
+    if asks and not run.replayed_from:
+        raise ConfigurationError(
+            f"{job.cell} would ask a person before {asks[0]!r} is called, and in a bench nobody is there",
+            mend="leave the tool out, or say --set tools.approve=none",
+        )
 
 
 async def _guarded(run: Run, task: Task) -> Result | tuple[str, Failure]:

@@ -27,7 +27,8 @@ class Arm(_Value):
     """The recipe whole, as ``Recipe.to_data`` writes it."""
     bank: str = ""
     """An arm of this bench, or the id of a run, whose recorded replies are used first; empty = every call is made. A recipe
-    whose memory is on reads and writes its own, unless ``calls`` limits it: then it is a replay of what was recalled."""
+    whose memory is on reads and writes its own, and one with documents or tools searches and calls them itself, unless
+    ``calls`` limits it: then it is a replay of what was recalled, found and called."""
     calls: int | None = Field(default=None, ge=0)
     """Calls that the bank may lack and that may be made, over all tasks of a repeat; None = as many as it takes."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from phronesis.bench.metrics.audit import share_interval
@@ -44,6 +44,8 @@ class CellSummary:
     seconds: float
     by_role: dict[str, float]
     """Generated tokens by role."""
+    figures: dict[str, Interval] = field(default_factory=dict)
+    """Means of the grader's further figures, such as ``f1`` and ``recall``, with 95 % intervals."""
 
     def cells(self) -> list[str]:
         """A row of the table for people."""
@@ -67,7 +69,8 @@ class CellSummary:
     def to_json(self) -> dict[str, Any]:
         """Plain values; an interval is [value, low, high]."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        data["accuracy"] = [_plain(value) for value in (self.accuracy.value, self.accuracy.low, self.accuracy.high)]
+        data["accuracy"] = _three(self.accuracy)
+        data["figures"] = {name: _three(interval) for name, interval in self.figures.items()}
         return {name: _plain(value) for name, value in data.items()}
 
 
@@ -112,7 +115,40 @@ def summary(items: Sequence[Item]) -> CellSummary:
         prompt_tokens=sum(item.prompt_tokens for item in items) / count,
         seconds=math.fsum(item.seconds for item in items) / count,
         by_role={role: tokens / count for role, tokens in spent.items()},
+        figures=grader_figures(graded),
     )
+
+
+def grader_figures(items: Sequence[Item], *, seed: int = 0) -> dict[str, Interval]:
+    """Mean over questions of each figure that the grader gave, by name, with its 95 % bootstrap interval over clusters.
+
+    Tasks that failed and answers that could not be read count 0 where they lack a figure; other items that lack it, such as
+    rows that name no paragraphs, are left out of it."""
+    found = {}
+    for name in dict.fromkeys(name for item in items for name in item.figures):
+        known: dict[str, list[float]] = {}
+        for item in items:
+            if name in item.figures or not item.parsed:
+                known.setdefault(item.task, []).append(item.figures.get(name, 0.0))
+        drawn = [[_mean(known[task]) for task in tasks if task in known] for tasks in clusters(items)]
+        groups = [group for group in drawn if group]
+        interval = bootstrap(groups, _mean_of_all, seed=seed)
+        share = all(0.0 <= value <= 1.0 for values in known.values() for value in values)
+        found[name] = honest(interval, len(groups)) if share else interval
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _mean_of_all(parts: Sequence[Sequence[float]]) -> float:
+    flat = [value for part in parts for value in part]
+    return math.fsum(flat) / len(flat) if flat else math.nan
+
+
+def _three(interval: Interval) -> list[Any]:
+    return [_plain(value) for value in (interval.value, interval.low, interval.high)]
 
 
 def question_scores(items: Sequence[Item]) -> dict[str, float]:
@@ -149,12 +185,7 @@ def accuracy(items: Sequence[Item], *, seed: int = 0) -> Interval:
     it: then it is Wilson's interval of as many draws as there are clusters."""
     known = question_scores(items)
     groups = [[known[task] for task in tasks if task in known] for tasks in clusters(items)]
-
-    def mean(parts: Sequence[Sequence[float]]) -> float:
-        flat = [value for part in parts for value in part]
-        return math.fsum(flat) / len(flat) if flat else math.nan
-
-    return honest(bootstrap(groups, mean, seed=seed), sum(map(bool, groups)))
+    return honest(bootstrap(groups, _mean_of_all, seed=seed), sum(map(bool, groups)))
 
 
 def honest(interval: Interval, count: int) -> Interval:
