@@ -92,11 +92,12 @@ def test_found_paragraphs_are_figures_of_items_summary_and_report(
     assert low <= value <= high and low < high
     items = {item.task: item for item in BenchFolder(out).items()}
     assert items["c"].figures == {"em": 0.0, "f1": 0.0, "recall": 0.5, "all_found": 0.0}
-    report = CliRunner().invoke(app, ["bench", "report", str(out), "--out", str(tmp_path / "report")])
+    page, markdown = tmp_path / "page.html", tmp_path / "page.md"
+    report = CliRunner().invoke(app, ["bench", "report", str(out), "--out", str(page), "--markdown", str(markdown)])
     assert report.exit_code == 0, report.output
-    files = [path for path in (tmp_path / "report").rglob("*") if path.suffix in (".md", ".html")]
-    texts = "".join(path.read_text(encoding="utf-8") for path in files)
-    assert "recall, %" in texts and "83.3 [" in texts
+    for path in (page, markdown):
+        text = path.read_text(encoding="utf-8")
+        assert "recall, %" in text and "83.3 [" in text
     shown = CliRunner().invoke(app, ["bench", "show", str(out), "--task", "c"]).stdout
     assert "figures   em 0, f1 0, recall 0.5, all_found 0" in shown
 

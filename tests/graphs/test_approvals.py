@@ -411,3 +411,21 @@ def test_answers_are_read_whatever_they_hold() -> None:
     longer = question.model_copy(update={"task": "t:k=x", "key": "j"})
     found = read_answers(["t:k=x:j=approve"], [question, longer])
     assert found == [(longer, Answer(choice="approve"))]
+
+
+def test_a_task_that_begins_again_asks_again_and_keeps_its_answers() -> None:
+    def reply(request: FakeRequest, index: int) -> str:
+        return "" if "sent '" in request.text and not mended else agent(request, index)
+
+    mended = False
+    with FakeServer(reply) as server:
+        keys = {"most_problems": 1, "at_horizon": "none"}
+        run_id, _ = stopped(guarded(server, **keys))
+        first = gone_on(run_id, f"hello:{KEY}=approve")["hello"]
+        assert (first.answer, SENT) == (None, ["hello"])
+        mended = True
+        path = journal(run_id)
+        with path.open("ab") as file:
+            file.write(b'{"type":"retry","task":"hello","key":"retry0","elapsed":0.0}\n')
+        assert questions(run_id) == ()
+        assert gone_on(run_id)["hello"].status == first.status and SENT == ["hello"], "nothing is asked or sent twice"

@@ -55,7 +55,7 @@ def describe(event: Event) -> str | None:
     if event.type == "write" and isinstance(data.get("value"), list):
         return "memory: " + ", ".join(f"{item['outcome']} {item.get('id') or ''}".strip() for item in data["value"])
     if event.type in ("effect", "node") and (found := sourced(event)) is not None:
-        return found.line()
+        return f"{found.line()}{'  (from the recording)' if data.get('replayed') else ''}"
     if event.type == "question":
         return f"waits for a person: {plain(str(data.get('text', '')), 200)}"
     if event.type == "effect" and "asked" in data:
@@ -116,14 +116,16 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(
-                console=Console(stderr=True), refresh_per_second=8, transient=True, get_renderable=self.draw
-            )
-            self._live.start()
+            self._draw_from_here()
         return self
+
+    def _draw_from_here(self) -> None:
+        """A new screen below whatever stands there."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(stderr=True), refresh_per_second=8, transient=True, get_renderable=self.draw)
+        self._live.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -143,7 +145,7 @@ class Progress:
         try:
             yield
         finally:
-            self._live.start()
+            self._draw_from_here()
 
     @property
     def observer(self) -> LiveText | None:
@@ -237,5 +239,5 @@ class Progress:
         return Group(*parts)
 
     def _limits(self) -> str:
-        limits = self._recipe.file.budget.model_dump(exclude_none=True) if self._recipe else {}
+        limits = self._recipe.file.budget.limits() if self._recipe else {}
         return f"  budget per task: {', '.join(f'{k} {v:g}' for k, v in limits.items())}" if limits else ""

@@ -50,8 +50,8 @@ def task_tree(events: Sequence[Event], *, full: bool = False) -> Tree:
         tree.add(_usage_table(usage["by_role"]))
     if finished is None:
         open = sum(not item.said for item in approvals(events))
-        waits = f"; {counted(open, 'question')} to a person open" if open else ""
-        tree.add(_line("not finished", f"what is above was journalled before the run stopped{waits}", "yellow"))
+        why = f"{counted(open, 'question')} to a person open; " if open else ""
+        tree.add(_line("not finished", f"{why}what is above was journalled before the run stopped", "yellow"))
     else:
         tree.add(_answer(result, full))
     return tree

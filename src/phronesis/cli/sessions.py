@@ -202,7 +202,7 @@ def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:
         "calls_per_task": {"formula": law.calls, "least": least[0], "most": most[0]},
         "depth_per_task": {"formula": law.depth, "least": least[1], "most": most[1]},
         "calls": {"least": least[0] * len(tasks), "most": most[0] * len(tasks)},
-        "budget_per_task": recipe.file.budget.model_dump(exclude_none=True),
+        "budget_per_task": recipe.file.budget.limits(),
         "memory": recipe.file.memory.mode,
         "recall_calls_per_task": {"least": before[0], "most": before[1]},
         "learning_calls_per_task": learning_data(recipe)["calls"],
@@ -216,5 +216,5 @@ def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:
         typer.echo(f"and {before[0]} to {before[1]} calls more for each task to recall")
     if (after := learning_line(recipe)) is not None:
         typer.echo(after)
-    limits = ", ".join(f"{name}={value:g}" for name, value in recipe.file.budget.model_dump(exclude_none=True).items())
+    limits = ", ".join(f"{name}={value:g}" for name, value in recipe.file.budget.limits().items())
     typer.echo(f"budget per task: {limits or 'none'}")

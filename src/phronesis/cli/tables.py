@@ -14,6 +14,7 @@ from phronesis.cli.source_tree import place
 from phronesis.cli.tally import Tally
 from phronesis.cli.values import BadLine
 from phronesis.core.result import Candidate, Result, ToolUsage
+from phronesis.graphs.nodes.searching import UNIT
 
 
 def console() -> Console:
@@ -92,8 +93,7 @@ def citation_lines(result: Result) -> list[str]:
     found = result.retrieval.passages
     cited = [item for item in found if item.cited]
     lines = [
-        "  ".join(part for part in (f"[{number}]", plain(item.title, 80), place(item.model_dump())) if part)
-        for number, item in enumerate(cited, start=1)
+        "  ".join(part for part in ("cited", plain(item.title, 80), place(item.model_dump())) if part) for item in cited
     ]
     searched = f"{counted(len(result.retrieval.queries), 'search', 'searches')}, {counted(len(found), 'passage')}"
     return [*lines, f"{searched} of {plain(result.retrieval.retriever, 60)}{'' if cited else ', none cited'}"]
@@ -101,7 +101,11 @@ def citation_lines(result: Result) -> list[str]:
 
 def tool_lines(result: Result) -> list[str]:
     """What each tool was used for; nothing where only the strategy itself searched."""
-    used = result.usage.tools
+    used = {
+        name: item
+        for name, item in result.usage.tools.items()
+        if name != UNIT or result.retrieval is None or item.failed or item.refused
+    }
     return [f"tools  {', '.join(_tool(name, item) for name, item in used.items())}"] if used else []
 
 

@@ -35,6 +35,11 @@ class Budget(BaseModel):
     """Units of a tool, by its name; ``search`` counts the queries of a strategy's own searches too. Never exceeded; branches
     side by side share them in the order they ask."""
 
+    def limits(self) -> dict[str, float]:
+        """The limits that there are, by the names they are set by: ``calls``, ``tools.search``."""
+        whole = self.model_dump(exclude_none=True, exclude={"tools"})
+        return {**whole, **{f"tools.{name}": units for name, units in self.tools.items()}}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpent:
