@@ -108,10 +108,12 @@ class Replay:
 
 
 def _name(event: Event) -> str:
-    """What an event is counted as: the role, the tool, a person's answer, else its type."""
+    """What an event is counted as: the role, the tool, a person's answer, what the server can do, else its type."""
     data = event.data
     if "asked" in data:
         return "answer of a person"
+    if "capability" in (data.get("request") or {}):
+        return "ability of the server"
     return f"tool {data['tool']}" if "tool" in data else str(data.get("role", event.type))
 
 

@@ -13,7 +13,7 @@ from phronesis.agents.client.run_client import Journaled
 from phronesis.core.budget import Account, Branch
 from phronesis.core.chat import Usage
 from phronesis.core.effects import Effects
-from phronesis.core.errors import BudgetExhausted, ToolError
+from phronesis.core.errors import BudgetExhausted, OutcomeUnknown, ToolError
 from phronesis.core.journal import Journal
 from phronesis.core.ports import ChatClient, ConceptMemory
 from phronesis.core.recording import Recording
@@ -177,7 +177,7 @@ async def _recall(
 
 async def _run_graph(around: Surroundings, ctx: RunContext) -> Outcome:
     """The last state of the strategy's graph. A limit that no node caught leaves the best so far; a tool's result or a
-    person's answer that a replay lacks leaves no answer."""
+    person's answer that a replay lacks, and a call whose outcome nobody knows, leave no answer: other tasks go on."""
     config: Any = {"recursion_limit": around.recipe.strategy.supersteps(around.recipe.knobs)}
     last: Outcome = {"candidates": (), "answer": None, "chosen": None, "stop": "failed"}
     try:
@@ -186,9 +186,9 @@ async def _run_graph(around: Surroundings, ctx: RunContext) -> Outcome:
     except BudgetExhausted as error:
         last = cast(Outcome, {**last, "stop": f"budget:{error.details['limit']}"})
     except ToolError as error:
-        if not error.details.get("not_recorded"):
+        if not (error.details.get("not_recorded") or isinstance(error, OutcomeUnknown)):
             raise
-        ctx.report(failure_of(error, "replay"))
+        ctx.report(failure_of(error, "replay" if error.details.get("not_recorded") else "tool call"))
         return {"candidates": (), "answer": None, "chosen": None, "stop": "failed"}
     return last
 

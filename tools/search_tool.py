@@ -42,7 +42,7 @@ async def _open(options: SearchOptions, around: ToolSurroundings) -> Sequence[To
     if around.retriever is None:
         raise ConfigurationError(
             "the tool 'search' needs documents, and the recipe names none",
-            mend='set retrieval.kb="NAME" (phronesis kb list)',
+            mend='name a knowledge base: --kb NAME, or [retrieval] kb = "NAME" (phronesis kb list)',
         )
     retriever = await in_thread(around.retriever)
     tools: list[Tool] = [_search_tool(retriever, options.k)]

@@ -66,10 +66,10 @@ async def open_tools(texts: Sequence[str], around: ToolSurroundings) -> dict[str
                 name = found.spec.name
                 if name in tools:
                     raise ConfigurationError(
-                        f"two tools are called {name!r}: one of {origin[name]!r} and one of {entry.name!r}",
+                        f"two tools are called {name!r}: one of {origin[name]!r} and one of {text!r}",
                         mend="leave one of them out, or give it another name",
                     )
-                tools[name], origin[name] = found, entry.name
+                tools[name], origin[name] = found, text
         opened.pop_all()
     return tools
 

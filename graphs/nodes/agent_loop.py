@@ -97,6 +97,10 @@ class AgentLoop:
         site = Site(branch.at(f"s{number}"), ROLE)
         try:
             trace = await self._summed_up(ctx, site.as_role("context"), trace)
+            limit = self._one_left(branch, trace)  # the summary may have been the last call but one
+            if limit is not None:
+                branch.account.deny(limit)
+                return replace(trace, ended="last call")
             agent = self._agent(ctx)
             opening = agent.opening(
                 ctx.task,

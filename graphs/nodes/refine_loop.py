@@ -66,7 +66,8 @@ class RefineLoop(Generic[S]):
     rounds: int
     """Most attempts."""
     keep: Literal["best", "last"] = "best"
-    """Whose answer is the loop's: ``best`` is the regression guard; ``last`` as methods that trust their last attempt do."""
+    """Whose answer is the loop's where none is accepted: ``best`` is the regression guard; ``last`` as methods that trust
+    their last attempt do."""
     ends: Callable[[Verdict], bool] = lambda verdict: verdict.decision == "accept"
     finish: Callable[[S, RunContext], Awaitable[Mapping[str, Any]]] | None = None
     """A last choice among what was found; without one the kept answer stands."""
@@ -141,7 +142,8 @@ class RefineLoop(Generic[S]):
         ctx.note("decision", f"assessment{number}", {"rule": "assessment", "round": number, **shown})
         found: dict[str, Any] = {"verdicts": verdicts, **self._kept(state, verdicts)}
         if self.ends(verdict):
-            return {**found, **self._end(state, ctx, self.accepted)}
+            accepted = self._kept(state, (verdict,))
+            return {**found, **accepted, **self._end(state, ctx, self.accepted)}
         if number >= self.rounds:
             return {**found, **self._end(state, ctx, "rounds")}
         return {**found, "go": "feedback", "stop": "rounds"}

@@ -130,8 +130,11 @@ class Searcher:
 
 
 def _once(row: Sequence[Passage]) -> list[Passage]:
-    """Without repeated ids, whatever a retriever brings."""
-    return list({passage.id: passage for passage in reversed(row)}.values())[::-1]
+    """Without repeated ids, whatever a retriever brings; each stays where it was found first."""
+    first: dict[str, Passage] = {}
+    for passage in row:
+        first.setdefault(passage.id, passage)
+    return list(first.values())
 
 
 def _natural(key: str) -> tuple[tuple[int, str], ...]:

@@ -31,7 +31,7 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import Field
 
 from phronesis.agents.client.profile import Capability
-from phronesis.agents.context_manager import Notes
+from phronesis.agents.context_manager import Notes, united
 from phronesis.agents.evaluator import Decider
 from phronesis.agents.planner import Planner
 from phronesis.core.chat import Sampling
@@ -45,6 +45,7 @@ from phronesis.graphs.nodes.attempts import failure_of, unify_answers
 from phronesis.graphs.nodes.branching import fan_out
 from phronesis.graphs.nodes.reading import note_citations
 from phronesis.graphs.nodes.refine_loop import LoopState, RefineLoop, Verdict
+from phronesis.graphs.nodes.searching import UNIT
 from phronesis.graphs.policies.evidence import Rated, best_branch, distinct, relevance, within
 from phronesis.graphs.retrieval.sparc_branch import BranchRun, Found, context_manager
 from phronesis.graphs.strategy import Knobs, Strategy
@@ -101,6 +102,7 @@ class Nodes:
 
     async def solve(self, state: State, ctx: RunContext) -> State:
         """One round: W searches planned, W branches run side by side, one of them chosen."""
+        _may_search(ctx)
         number, evidence = state["round"], state.get("evidence", ())
         branch = ctx.root.at(f"r{number}")
         queries = await self._planned(ctx, state, evidence)
@@ -152,6 +154,7 @@ class Nodes:
         sampling = Sampling(temperature=self.knobs.temperature, top_p=0.95, max_tokens=self.knobs.max_tokens)
         planner = Planner(client=ctx.client_of("planner"), sampling=ctx.sampling("planner", sampling))
         question = " ".join(ctx.task.messages[-1].content.split())
+        new: tuple[str, ...] = ()
         try:
             planned = await planner.plan(ctx.task, evidence, asked, width, site=site)
             new, repeated = distinct(planned, asked)
@@ -162,7 +165,6 @@ class Nodes:
                 new, _ = distinct((*new, *again), asked)
         except ModelError as error:
             ctx.report(failure_of(error, site.where))
-            new = ()
         return new[:width] or (question,)
 
     async def assess(self, state: State, ctx: RunContext) -> Verdict:
@@ -178,16 +180,17 @@ class Nodes:
 
     async def merge(self, state: State, ctx: RunContext, verdict: Verdict) -> State:
         """The next round's evidence: the chosen branch's, with what complements it of the others'."""
+        _may_search(ctx)
         selected, branches = state["selected"], state["branches"]
         chosen = None if selected is None else branches[selected]
         best = chosen.evidence if chosen is not None else state.get("evidence", ())
-        others = tuple(
+        every = [
             fact
             for index, item in enumerate(branches)
             if item is not None and index != selected
             for fact in item.evidence
-            if fact not in best
-        )
+        ]
+        others = united((*best, *every))[len(best) :]
         if not others:
             return {"evidence": self._within(ctx, best)}
         site = Site(ctx.root.at(f"r{state['round']}"), "context", "merge")
@@ -213,6 +216,12 @@ class Nodes:
         if chosen is not None and state["stop"] == "rounds" and not ctx.search.cited.get(_grounds(chosen)):
             return {"stop": "ungrounded"}
         return {}
+
+
+def _may_search(ctx: RunContext) -> None:
+    """Raises BudgetExhausted where no unit of ``search`` is left: a further round would find nothing."""
+    if ctx.root.account.units_left(UNIT) == 0:
+        raise ctx.root.account.deny(f"tools.{UNIT}")
 
 
 def _grounds(candidate: Candidate) -> str:

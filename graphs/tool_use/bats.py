@@ -189,7 +189,10 @@ def _pool(state: State) -> list[tuple[Candidate, Verdict]]:
     found = [pair for pair in rated if not _says_nothing(pair[0].answer)] or rated
     found = [pair for pair in found if pair[1].decision == "accept"] or found
     found.sort(key=lambda pair: -pair[1].score)
-    return list({item.answer: (item, verdict) for item, verdict in reversed(found)}.values())[::-1][:MOST]
+    best: dict[str | None, tuple[Candidate, Verdict]] = {}
+    for item, verdict in found:
+        best.setdefault(item.answer, (item, verdict))
+    return list(best.values())[:MOST]
 
 
 def _loop(knobs: BatsKnobs) -> RefineLoop[State]:

@@ -11,7 +11,7 @@ Stopping: an answer is accepted (``finished``; ``agreed`` with ``stop_on_agreeme
 (``budget:<limit>``), nothing came out (``failed``). The last three and ``nudged`` ask for the answer once without tools,
 where a call is left for it.
 Ties: none; the last answer that can be read counts. With ``at_horizon = "none"`` a run that stops before an answer is
-accepted has no answer.
+accepted has no answer, unless a limit on calls, depth, tokens or seconds stopped it: then the best so far stands.
 Differs from the papers: no few-shot examples; calls are those of the server's tool protocol, or JSON; calls of one turn run
 side by side; the last call of a budget is kept for the answer. TTI's re-check comes after tool results, not screens. The
 parallel baselines of 2511.17006 (a vote over runs) are not here.

@@ -55,11 +55,13 @@ class TestBenchFile:
             ("limit = 4", "limti = 4", "limti"),
             ('schema = "phronesis/bench/1"', 'schema = "phronesis/bench/9"', "schema"),
             ("[[sets]]", "[[sets]", "is not TOML"),
-            ('name = "wide"', 'name = "wi de"', "wi de"),
+            ('name = "wide"', 'name = "wi de"', "arm name 'wi de' is not allowed"),
+            ('recipe = "direct"\nbank = "wide"\ncalls = 0', 'recipe = "direct"\nbank = "wide"\ncalls = -1', r"arms\.1\.calls = -1"),
+            ('spec = "sums/dev.jsonl"\n', "", r"sets\.0\.spec is missing"),
         ],
     )
     def test_what_is_wrong_is_named(self, old: str, new: str, message: str) -> None:
-        with pytest.raises((ConfigurationError, ValueError), match=message):
+        with pytest.raises(ConfigurationError, match=message):
             plan_of(read_bench(FILE.replace(old, new), "here"))
 
     def test_a_wrong_knob_is_the_recipes_error(self) -> None:

@@ -56,6 +56,8 @@ def test_wrong_calls_say_what_is_wrong(words: tuple[str, ...], kind: type[Except
 def test_a_dangerous_one_is_asked_for() -> None:
     tool = f'mcp(command="{sys.executable}", args=["{SERVER}", "none"], only=["echo"])'
     assert ran("call", tool, '{"text": "a"}', answer="n\n").exit_code == 1
+    unanswered = ran("call", tool, '{"text": "a"}').exception
+    assert isinstance(unanswered, ConfigurationError) and unanswered.mend == "confirm it with --yes"
     assert ran("call", tool, '{"text": "a"}', answer="y\n").stdout.endswith("a\n")
     assert ran("call", tool, '{"text": "b"}', "--yes").stdout == "b\n"
 

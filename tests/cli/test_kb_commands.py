@@ -86,7 +86,7 @@ def test_list(phronesis: Phronesis, added: Path) -> None:
         "docs/pump.md",
         "docs/rows.jsonl",
     ]
-    assert "docs/pump.md  1 chunks, added 2" in phronesis("kb", "list", "man")[1]
+    assert "docs/pump.md  1 chunk, added 2" in phronesis("kb", "list", "man")[1]
 
 
 def test_list_names_one_that_is_damaged_and_goes_on(phronesis: Phronesis, added: Path, home: Path) -> None:
@@ -115,7 +115,7 @@ def test_show_prints_the_whole_passage(phronesis: Phronesis, added: Path) -> Non
 
 
 def test_remove(phronesis: Phronesis, added: Path) -> None:
-    assert phronesis("kb", "remove", "man", "docs/pump.md") == (0, "removed docs/pump.md (1 documents)\n", "")
+    assert phronesis("kb", "remove", "man", "docs/pump.md") == (0, "removed docs/pump.md (1 document)\n", "")
     code, _, err = phronesis("kb", "remove", "man")
     assert code == 2 and "--yes" in err
     assert phronesis("kb", "remove", "man", "--yes", "--json")[:2] == (0, '{"removed":"man"}\n')

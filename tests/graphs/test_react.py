@@ -12,7 +12,6 @@ from strategy_runs import boxed, cut_everywhere, go, journal_of, recipe_of, resu
 from toy_tools import CALLED, install
 
 from phronesis.agents.agent import NUDGE, RECHECK
-from phronesis.core.errors import ToolError
 from phronesis.core.result import Result
 from phronesis.core.task import Task
 from phronesis.graphs.recipe import Recipe
@@ -173,10 +172,11 @@ def test_an_impure_call_that_was_begun_is_never_repeated() -> None:
             CALLED.clear()
             path.write_bytes(b"".join(lines[:count]))
             if count == begun + 1:
-                with pytest.raises(
-                    ToolError, match="was started before the run was stopped and its outcome is unknown"
-                ):
-                    resumed(whole.run_id)
+                stopped = resumed(whole.run_id)
+                assert (stopped.status, stopped.answer, stopped.stop_reason) == ("failed", None, "failed")
+                (failure,) = stopped.failures
+                assert "was started before the run was stopped and its outcome is unknown" in failure.message
+                assert failure.mend
                 assert CALLED == []
                 continue
             assert resumed(whole.run_id).comparable() == whole.comparable(), count

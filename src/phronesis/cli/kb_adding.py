@@ -125,7 +125,7 @@ def _file_progress() -> Callable[[str, str], None] | None:
 def _show(report: AddReport, name: str, *, json: bool, dry_run: bool) -> None:
     import orjson
 
-    from phronesis.cli.plain import plain
+    from phronesis.cli.plain import counted, plain
 
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
@@ -139,8 +139,8 @@ def _show(report: AddReport, name: str, *, json: bool, dry_run: bool) -> None:
         typer.echo(f"... and {len(report.problems) - SHOWN} more (--json lists all)", err=True)
     would = "would be " if dry_run else ""
     typer.echo(
-        f"{name}: {report.added} files {would}added, {report.changed} changed, {report.unchanged} unchanged; "
-        f"{report.documents} documents in {report.chunks} chunks written, {report.removed} removed, "
+        f"{name}: {counted(report.added, 'file')} {would}added, {report.changed} changed, {report.unchanged} unchanged; "
+        f"{counted(report.documents, 'document')} in {counted(report.chunks, 'chunk')} written, {report.removed} removed, "
         f"{report.embedded} embedded"
     )
     if report.passed:

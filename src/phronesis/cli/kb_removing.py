@@ -32,6 +32,7 @@ def remove(
     """
     import orjson
 
+    from phronesis.cli.plain import counted
     from phronesis.core.errors import ConfigurationError
     from phronesis.core.settings import load_settings
     from phronesis.tools.knowledge.base import KnowledgeBase, delete, existing
@@ -40,7 +41,7 @@ def remove(
         with KnowledgeBase.open(name, create=False) as base:
             removed = base.remove(*sources)
         for source, count in {} if json else removed.items():
-            typer.echo(f"removed {source} ({count} documents)")
+            typer.echo(f"removed {source} ({counted(count, 'document')})")
         if json:
             typer.echo(orjson.dumps({"removed": removed}).decode())
         return

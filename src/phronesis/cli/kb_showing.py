@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from phronesis.cli.plain import plain, plain_lines
+from phronesis.cli.plain import counted, plain, plain_lines
 from phronesis.core.errors import ConfigurationError, PhronesisError
 from phronesis.core.retrieval import Passage
 from phronesis.index.bm25 import words
@@ -37,12 +37,13 @@ def summary_of(name: str) -> dict[str, Any]:
 def summary_line(summary: dict[str, Any]) -> str:
     if "error" in summary:
         return f"{summary['name']}  {summary['error']}"
-    return f"{summary['name']}  {summary['files']} files, {summary['documents']} documents, {summary['chunks']} chunks"
+    counts = (counted(summary[nouns], nouns.removesuffix("s")) for nouns in ("files", "documents", "chunks"))
+    return f"{summary['name']}  {', '.join(counts)}"
 
 
 def file_line(file: KnownFile) -> str:
     rows = f"{file.documents} documents, " if file.documents != 1 else ""
-    return f"{plain(file.source)}  {rows}{file.chunks} chunks, added {file.added}"
+    return f"{plain(file.source)}  {rows}{counted(file.chunks, 'chunk')}, added {file.added}"
 
 
 def parse_where(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:

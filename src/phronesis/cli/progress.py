@@ -66,7 +66,7 @@ def describe(event: Event) -> str | None:
     if event.type == "task_finished":
         result = data["result"]
         answer = plain(str(result["answer"]), 80)
-        return f"answer: {answer} ({result['stop_reason']}, {result['usage']['calls']} calls)"
+        return f"answer: {answer} ({result['stop_reason']}, {counted(result['usage']['calls'], 'call')})"
     return None
 
 

@@ -85,7 +85,8 @@ def run(
     given = {"retrieval.kb": kb, "tools.approve": approve}
     overrides |= {key: value for key, value in given.items() if value is not None}
     if tool:
-        overrides["tools.use"] = [*Recipe.load(recipe, overrides=overrides).file.tools.use, *tool]
+        named = Recipe.load(recipe, overrides=overrides).file.tools.use
+        overrides["tools.use"] = list(dict.fromkeys((*named, *tool)))
     loaded = Recipe.load(recipe, overrides=overrides)
     mode = memory
     if mode is None and loaded.file.memory.mode == "off" and (session is not None or mount):

@@ -74,7 +74,7 @@ def _line(name: str, text: str, style: str = "", *, full: bool = True) -> Text:
 def _heading(task: str, result: Values, finished: bool) -> Text:
     usage = result.get("usage") or {}
     tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-    spent = f"{usage.get('calls', 0)} calls · {tokens} tokens"
+    spent = f"{counted(usage.get('calls', 0), 'call')} · {tokens} tokens"
     if not finished:
         return Text.assemble((plain(task, 60), "bold"), ("  not finished", "yellow"), (f" · {spent} so far", "dim"))
     answer, good = plain(str(result["answer"]), 60), result["answer"] is not None

@@ -29,7 +29,7 @@ def list_(json: Json = False) -> None:
     for run in runs:
         source = f"  replay of {run.replayed_from}" if run.replayed_from else ""
         waiting = f"  waiting: {counted(run.questions, 'question')}" if run.questions else ""
-        counts = f"{run.finished}/{run.tasks} tasks  {run.calls} calls{source}{waiting}"
+        counts = f"{run.finished}/{run.tasks} tasks  {counted(run.calls, 'call')}{source}{waiting}"
         typer.echo(f"{run.run_id}  {run.status:<11}  {plain(run.recipe, 30):<18}  {counts}")
 
 

@@ -56,7 +56,7 @@ def show_run(run_id: str, *, task: str | None, full: bool, json: bool) -> None:
 
 def _heading(summary: RunSummary, told: dict[str, Any]) -> Text:
     style = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}[summary.status]
-    counts = f"{summary.finished}/{summary.tasks} tasks · {summary.calls} calls"
+    counts = f"{summary.finished}/{summary.tasks} tasks · {counted(summary.calls, 'call')}"
     counts += f" · waiting: {counted(summary.questions, 'question')}" if summary.questions else ""
     models = ", ".join(dict.fromkeys(plain(str(name), 60) for name in told.get("models", {}).values() if name))
     line = Text.assemble(

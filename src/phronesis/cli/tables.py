@@ -59,7 +59,7 @@ def show_result(result: Result) -> None:
     used = result.usage
     out.print(
         Text(
-            f"{result.strategy} stopped: {result.stop_reason} · {used.calls} calls · "
+            f"{result.strategy} stopped: {result.stop_reason} · {counted(used.calls, 'call')} · "
             f"{used.prompt_tokens + used.completion_tokens} tokens · depth {result.depth} · {used.seconds:.1f} s",
             style="dim",
         )
@@ -87,7 +87,8 @@ def _mends(results: Sequence[Result]) -> None:
 
 
 def citation_lines(result: Result) -> list[str]:
-    """The passages that the answer names as its ground, a line each, in the order they were found."""
+    """The passages that the answer names as its ground, a line each, in the order they were found; then how many searches
+    there were, those of the tool ``search`` counted in."""
     if result.retrieval is None:
         return []
     found = result.retrieval.passages
@@ -95,7 +96,8 @@ def citation_lines(result: Result) -> list[str]:
     lines = [
         "  ".join(part for part in ("cited", plain(item.title, 80), place(item.model_dump())) if part) for item in cited
     ]
-    searched = f"{counted(len(result.retrieval.queries), 'search', 'searches')}, {counted(len(found), 'passage')}"
+    asked = max(len(result.retrieval.queries), result.usage.tools.get(UNIT, ToolUsage()).units)
+    searched = f"{counted(asked, 'search', 'searches')}, {counted(len(found), 'passage')}"
     return [*lines, f"{searched} of {plain(result.retrieval.retriever, 60)}{'' if cited else ', none cited'}"]
 
 
@@ -140,7 +142,8 @@ def show_answers(tally: Tally, bad: Sequence[BadLine] = ()) -> None:
     used = tally.usage
     out.print(
         Text(
-            f"{tally.tasks} tasks, {tally.failed} failed, {len(bad)} bad lines · {used.calls} calls · "
+            f"{counted(tally.tasks, 'task')}, {tally.failed} failed, {counted(len(bad), 'bad line')} · "
+            f"{counted(used.calls, 'call')} · "
             f"{used.prompt_tokens} prompt + {used.completion_tokens} generated tokens",
             style="dim",
         )

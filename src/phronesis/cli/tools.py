@@ -112,13 +112,25 @@ def call(
         async with _opened(tool, kb, session) as tools:
             chosen = _chosen(tools, name)
             spec = chosen.spec
-            if spec.dangerous and not yes and not typer.confirm(f"{spec.name} is dangerous. Call it?", err=True):
-                print("phronesis: not called", file=sys.stderr)
-                raise typer.Exit(1)
+            if spec.dangerous and not yes:
+                _confirm(spec.name)
             return await _in_time(chosen, given)
 
     output = asyncio.run(called())
     typer.echo(orjson.dumps(output.model_dump(mode="json")).decode() if json else output.text)
+
+
+def _confirm(name: str) -> None:
+    """Asks a person; exit code 1 after a no, ConfigurationError where nobody answers."""
+    from phronesis.core.errors import ConfigurationError
+
+    try:
+        wanted = typer.confirm(f"{name} is dangerous. Call it?", err=True)
+    except typer.Abort:
+        raise ConfigurationError(f"{name!r} is dangerous, and nobody said yes", mend="confirm it with --yes") from None
+    if not wanted:
+        print("phronesis: not called", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _opened(tool: str, kb: str, session: str) -> Any:

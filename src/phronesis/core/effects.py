@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from phronesis.core.bank import Bank, unrecorded
 from phronesis.core.chat import request_hash
-from phronesis.core.errors import ConceptStoreError, PhronesisError, ReplayDiverged, ToolError, revive
+from phronesis.core.errors import ConceptStoreError, OutcomeUnknown, PhronesisError, ReplayDiverged, ToolError, revive
 from phronesis.core.events import Event, EventType
 from phronesis.core.journal import Journal
 
@@ -175,7 +175,7 @@ class Effects:
             raise ConceptStoreError(f"a replay writes no memory: {key!r} is left out")
         if impure:
             if key in self._intents:
-                raise ToolError(
+                raise OutcomeUnknown(
                     f"{key!r} was started before the run was stopped and its outcome is unknown",
                     mend="check what it did, then start a new run",
                 )

@@ -27,6 +27,7 @@ PhronesisError
 │   ├── IndexDamaged              the vector index lost rows; search goes on exactly, rebuild mends it
 │   └── Conflict                  somebody else changed the concept first
 ├── ToolError                     a tool failed, or may not be run
+│   ├── OutcomeUnknown            a call that changes something was begun by an earlier session, and nobody knows how it ended
 │   └── ResumeRefused             a tool keeps state between calls, and an earlier session's is gone
 ├── RetrievalError                a retriever failed
 └── AwaitingAnswer                a person has to answer before the task goes on; nothing is lost
@@ -164,6 +165,10 @@ class Conflict(ConceptStoreError):
 
 class ToolError(PhronesisError):
     recorded = True
+
+
+class OutcomeUnknown(ToolError):
+    recorded = False
 
 
 class ResumeRefused(ToolError):

@@ -47,12 +47,24 @@ class BenchFile(BaseModel):
 
 
 def arm_of(entry: ArmEntry, overrides: Mapping[str, Any], *, folder: Path | None = None) -> Arm:
-    """The arm with its recipe whole. ``overrides`` are those of every arm. Raises RecipeError."""
+    """The arm with its recipe whole. ``overrides`` are those of every arm. Raises RecipeError, and ConfigurationError for a
+    name that is none."""
     path = entry.recipe
     if folder is not None and (folder / path).is_file():
         path = str(folder / path)
     recipe = Recipe.load(path, overrides={**overrides, **entry.overrides})
-    return Arm(name=entry.name or recipe.name, recipe=recipe.to_data(), bank=entry.bank, calls=entry.calls)
+    name = entry.name or recipe.name
+    try:
+        return Arm(name=name, recipe=recipe.to_data(), bank=entry.bank, calls=entry.calls)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["loc"] != ("name",):
+            key = ".".join(str(part) for part in first["loc"])
+            raise ConfigurationError(
+                f"arm {name!r}: {key} = {first['input']!r}: {first['msg']}", mend=f"correct {key}"
+            ) from None
+        mend = "use letters, digits, '_', '.', '+' and '-'; name the arm (--recipe NAME=RECIPE, or name = in the file)"
+        raise ConfigurationError(f"arm name {name!r} is not allowed", mend=mend) from None
 
 
 def plan_of(file: BenchFile, *, folder: Path | None = None, overrides: Mapping[str, Any] | None = None) -> BenchPlan:
@@ -71,6 +83,8 @@ def read_bench(text: str, source: str) -> BenchFile:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise ConfigurationError(f"{source}: {key} is missing", mend=f"give {key}") from None
         raise ConfigurationError(
             f"{source}: {key} = {first['input']!r}: {first['msg']}", mend=f"correct {key}"
         ) from None
