@@ -300,3 +300,10 @@ def test_nudges_and_rechecks_exclude_each_other() -> None:
 
     with pytest.raises(ConfigurationError, match="nudges = 5 and min_answers = 2"):
         recipe_of("react", FakeServer(), nudges=5, min_answers=2)
+
+
+@pytest.mark.parametrize("limit", range(2, 12))
+def test_a_summary_does_not_take_the_call_that_is_kept_for_the_answer(limit: int) -> None:
+    script = Script([look(f"k{n}") for n in range(12)])
+    result = run("react", script, summary_after=1, max_steps=12, budget__calls=limit)
+    assert (result.answer, script.count("end"), result.stop_reason) == ("99", 1, "budget:calls")

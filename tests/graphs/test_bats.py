@@ -273,3 +273,14 @@ def test_a_power_cut_after_every_line_costs_nothing_twice(seed: int) -> None:
         recipe = recipe_of("bats", server, seed=seed, tools__use=["lookup"], **keys)
         result = cut_everywhere(recipe, server, TASK)
         assert solve(recipe, TASK).comparable() == result.comparable()
+
+
+def test_an_answer_found_again_keeps_the_place_of_its_best_verdict() -> None:
+    two, one = verdict("CONTINUE", "satisfied", "satisfied", "unverifiable"), verdict("CONTINUE", "satisfied", "unverifiable")
+    script = Script(
+        [answer(1), answer(2), answer(1)], verifier=[two, one, verdict("CONTINUE", "unverifiable")], judge=["neither"]
+    )
+    result = bats(script, max_attempts=3)
+    assert result.answer == "1"
+    asked = script.asked["judge"][0].user
+    assert asked.index("A: 1") < asked.index("B: 2")

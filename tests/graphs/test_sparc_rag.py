@@ -318,3 +318,50 @@ def test_branches_run_side_by_side(kb: str) -> None:
     with FakeServer(team, latency=0.05) as server:
         solve(recipe_of("sparc_rag", server, retrieval__kb=kb, answer__format="text", k=1, width=4, depth=1), TASK)
         assert server.peak == 4
+
+
+def test_an_accepted_answer_stands_whatever_scored_better_before(kb: str) -> None:
+    """With ``keep = "best"`` a written verdict may stop below the score of an earlier one that did not."""
+
+    class Judge(Team):
+        def as_verifier(self, request: FakeRequest) -> Said:
+            stops = "Proposed answer: value20" in request.user
+            said = {"correct": 0.5, "grounded": 0.8 if stops else 0.9, "decision": "STOP" if stops else "CONTINUE"}
+            return orjson.dumps(said).decode()
+
+    knobs = {"width": 1, "decider": "verdict", "keep": "best"}
+    accepted = run(Judge(), kb, depth=3, **knobs)
+    assert (accepted.answer, accepted.stop_reason) == ("value20", "grounded")
+    guarded = run(Judge(), kb, depth=1, **knobs)
+    assert (guarded.answer, guarded.stop_reason) == ("value10", "rounds")
+
+
+def test_a_lost_second_asking_leaves_the_searches_of_the_first(kb: str) -> None:
+    def faults(request: FakeRequest, number: int) -> Fault | None:
+        return Fault(status=400, message="scripted refusal") if "Not again" in request.user else None
+
+    team = Team(queries=lambda number, width: ["marker10", "marker11", "marker10"])
+    with FakeServer(team, faults=faults) as server:
+        keys = {"retrieval__kb": kb, "answer__format": "text", "k": 1, "depth": 1, "width": 3}
+        result = solve(recipe_of("sparc_rag", server, **keys), TASK)
+    assert rounds_of(result)[0]["queries"] == ["marker10", "marker11"]
+    assert result.failures
+
+
+@pytest.mark.parametrize(("units", "planned"), [(0, 0), (2, 1), (3, 2)])
+def test_without_a_unit_of_search_no_round_is_begun(kb: str, units: int, planned: int) -> None:
+    team = Team()
+    result = run(team, kb, width=2, depth=4, budget__tools={"search": units}) if units else None
+    if result is None:
+        with FakeServer(team) as server:
+            keys = {"retrieval__kb": kb, "answer__format": "text", "budget__tools": {"search": 0}}
+            result = solve(recipe_of("sparc_rag", server, **keys), TASK)
+    assert (team.count("planner"), team.count("merge")) == (planned, max(0, planned - 1))
+    assert result.stop_reason == "budget:tools.search"
+    assert (result.answer is None) == (units == 0)
+
+
+def test_branches_that_found_the_same_need_no_merge() -> None:
+    team = Team()
+    run(team, documents({"p": "marker10 marker11 marker20 marker21 says value10 in the archive."}), width=2, depth=2)
+    assert (team.count("reader"), team.count("merge")) == (4, 0)
