@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from phronesis.core.bank import unrecorded
@@ -12,6 +13,7 @@ from phronesis.core.ports import ConceptMemory
 from phronesis.core.retrieval import Retriever
 from phronesis.core.settings import Settings
 from phronesis.core.tool import Tool, ToolSpec, ToolSurroundings
+from phronesis.graphs.filtered import Filtered
 from phronesis.graphs.recipe import Recipe
 
 
@@ -93,19 +95,22 @@ class Sources:
         retriever = await self.retriever() if self.searches else None
         async with self._opening:
             if self._tools is None:
+                where = self._recipe.file.retrieval.where
+                seen = Filtered(retriever, where) if retriever is not None and where else retriever
                 around = ToolSurroundings(
                     settings=self._settings,
-                    retriever=None if retriever is None else lambda: retriever,
+                    retriever=None if seen is None else lambda: seen,
                     memory=self._memory,
                 )
                 self._tools = await open_tools(self._recipe.file.tools.use, around)
         return self._tools
 
     async def close(self) -> None:
-        """Lets go of whatever was opened. Safe to call twice."""
+        """Lets go of whatever was opened, all of it even where one cannot be closed. Safe to call twice."""
         tools, self._tools = self._tools, None
-        for tool in (tools or {}).values():
-            await tool.close()
         retriever, self._retriever = self._retriever, None
-        if retriever is not None:
-            await retriever.close()
+        async with AsyncExitStack() as opened:
+            if retriever is not None:
+                opened.push_async_callback(retriever.close)
+            for tool in reversed(list((tools or {}).values())):
+                opened.push_async_callback(tool.close)

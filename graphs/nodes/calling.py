@@ -173,7 +173,8 @@ class ToolBox:
         except BudgetExhausted:
             raise
         except ToolError as error:
-            return ToolResult(call=call, status="error", text=error.message)
+            hint = f" ({error.mend})" if error.mend else ""
+            return ToolResult(call=call, status="error", text=f"{error.message}{hint}")
         except PhronesisError as error:
             return ToolResult(call=call, status="error", text=f"{spec.name} failed: {error.message}")
         except Exception as error:

@@ -62,6 +62,10 @@ def validate(name: Name, json: Json = False) -> None:
     from phronesis.graphs.recipe import Recipe
 
     recipe = Recipe.load(name)
+    if recipe.file.tools.use:
+        from phronesis.tools.table import check_tools
+
+        check_tools(recipe.file.tools.use)
     if json:
         typer.echo(orjson.dumps({"name": recipe.name, "valid": True}).decode())
     else:
