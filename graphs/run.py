@@ -428,11 +428,13 @@ class Run:
         finally:
             if self.recording is not None:
                 self.recording.close()
-            await self.sources.close()
-            await release_pools()
-            if self._memory is not None:
-                self._memory.close()
-                self._memory = None
+            try:
+                await self.sources.close()
+            finally:
+                await release_pools()
+                if self._memory is not None:
+                    self._memory.close()
+                    self._memory = None
 
     async def __aenter__(self) -> Run:
         return self

@@ -13,11 +13,11 @@ import orjson
 from phronesis.core.bank import unrecorded
 from phronesis.core.budget import Account, ToolSpent
 from phronesis.core.effects import Effects
-from phronesis.core.errors import BudgetExhausted, PhronesisError, ResumeRefused, ToolError
+from phronesis.core.errors import BudgetExhausted, PhronesisError, ReplayDiverged, ResumeRefused, ToolError
 from phronesis.core.retrieval import Passage
 from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
-from phronesis.core.tool import ToolCall, ToolOutput, ToolResult, ToolSpec
+from phronesis.core.tool import Tool, ToolCall, ToolOutput, ToolResult, ToolSpec
 from phronesis.graphs.sources import Sources
 
 _MOST_DATA = 20_000
@@ -67,8 +67,8 @@ class ToolBox:
         """What the call brought; whatever goes wrong inside the tool is a result for the model to read. No model call.
 
         A pure tool's result is kept for the task: the same arguments bring it again, for no unit. Raises AwaitingAnswer when
-        a person has to be asked and nobody is there; ResumeRefused past a stateful tool; ToolError where an impure call was
-        begun and its outcome is unknown."""
+        a person has to be asked and nobody is there; ResumeRefused past a stateful tool; ReplayDiverged where the tool or its
+        documents are not what the run began with; ToolError where an impure call was begun and its outcome is unknown."""
         account = site.branch.account
         spec = next((spec for spec in self.specs if spec.name == call.name), None)
         if spec is None:
@@ -141,6 +141,8 @@ class ToolBox:
                 result = result.model_copy(update={"text": result.text + said})
             return result.model_copy(update={"units": granted})
 
+        if not self.effects.replays and not self.effects.has(key, request):
+            await self._opened(spec)
         result = await self.effects.effect(
             key,
             request,
@@ -159,11 +161,21 @@ class ToolBox:
             self.found[key] = result.passages
         return result
 
+    async def _opened(self, spec: ToolSpec) -> Tool:
+        """The tool. What cannot be opened again is an error of the run and no result for the model to read."""
+        tools = await self.sources.tools()
+        if spec.name not in tools:
+            raise ReplayDiverged(
+                f"the tool {spec.name!r} is no longer there: the run began with it",
+                mend="bring it back, or start a new run",
+            )
+        return tools[spec.name]
+
     async def _run(self, spec: ToolSpec, call: ToolCall, account: Account) -> ToolResult:
         left = account.seconds_left
         seconds = spec.timeout if left is None else min(spec.timeout, max(left, 0.0))
         try:
-            tool = (await self.sources.tools())[spec.name]
+            tool = await self._opened(spec)
             async with asyncio.timeout(seconds):
                 output = await tool.call(call.arguments)
         except TimeoutError:

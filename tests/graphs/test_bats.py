@@ -276,7 +276,10 @@ def test_a_power_cut_after_every_line_costs_nothing_twice(seed: int) -> None:
 
 
 def test_an_answer_found_again_keeps_the_place_of_its_best_verdict() -> None:
-    two, one = verdict("CONTINUE", "satisfied", "satisfied", "unverifiable"), verdict("CONTINUE", "satisfied", "unverifiable")
+    two, one = (
+        verdict("CONTINUE", "satisfied", "satisfied", "unverifiable"),
+        verdict("CONTINUE", "satisfied", "unverifiable"),
+    )
     script = Script(
         [answer(1), answer(2), answer(1)], verifier=[two, one, verdict("CONTINUE", "unverifiable")], judge=["neither"]
     )

@@ -13,7 +13,7 @@ import typer
 
 from phronesis.cli.asking import TerminalAsker, can_ask, open_lines
 from phronesis.cli.memory_cost import learning_data, learning_line
-from phronesis.cli.plain import plain
+from phronesis.cli.plain import counted, plain
 from phronesis.cli.progress import Progress
 from phronesis.cli.tables import show_answers, show_result
 from phronesis.cli.tally import InOrder, Tally
@@ -58,7 +58,7 @@ def run_dataset(recipe: Recipe, path: Path, out: Path | None, *, json: bool, par
     for line in bad:
         print(f"phronesis: {path}:{line.number}: {line.reason}; the line is left out", file=sys.stderr)
     if done and len(wanted) < len(tasks):
-        print(f"{len(tasks) - len(wanted)} tasks are in {out} already", file=sys.stderr)
+        print(f"{counted(len(tasks) - len(wanted), 'task is', 'tasks are')} in {out} already", file=sys.stderr)
     if not wanted:
         if not tasks:
             raise ConfigurationError(f"{str(path)!r} holds no task", mend='write lines like {"question": "..."}')
