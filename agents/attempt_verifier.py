@@ -7,12 +7,12 @@ model may copy, is none.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.prompt import load_prompt
 from phronesis.core.chat import ChatRequest, Sampling
@@ -78,30 +78,13 @@ class AttemptVerifier:
             "record": record,
             "answer": answer,
             "budget": budget,
-            "code": _code(record),
+            "code": code_of(record),
         }
         messages, _ = load_prompt("attempt_verifier").fill(values, history=task.history)
         return ChatRequest(messages=messages, sampling=self.sampling)
 
     async def verify(self, task: Task, record: str, answer: str, budget: str, *, site: Site) -> Verification:
         """1 call, or 2 where the first cannot be read. Raises ModelError, BudgetExhausted."""
-        return await ask(self.client, self.request(task, record, answer, budget), _coded(_code(record)), site=site)
-
-
-def _code(record: str) -> str:
-    return hashlib.blake2b(record.encode("utf-8", "replace"), digest_size=2).hexdigest()
-
-
-def _coded(code: str) -> type[Verification]:
-    """The reply's type; only one with this code can be read. The schema that servers get does not say which it is."""
-
-    class Coded(Verification):
-        @field_validator("check")
-        @classmethod
-        def _same(cls, value: str) -> str:
-            if value.strip() != code:
-                raise ValueError("it is not the one of the form above")
-            return value
-
-    Coded.__name__ = "Verification"
-    return Coded
+        return await ask(
+            self.client, self.request(task, record, answer, budget), coded(Verification, code_of(record)), site=site
+        )

@@ -65,7 +65,8 @@ def listed(evidence: Sequence[Evidence], *, numbers: bool = False) -> str:
     lines = []
     for number, item in enumerate(evidence, start=1):
         mark = f"[{number}]" if numbers else "-"
-        lines.append(f"{mark} {item.fact} ({item.title})" if item.title else f"{mark} {item.fact}")
+        title = " ".join(item.title.split())
+        lines.append(f"{mark} {item.fact} ({title})" if title else f"{mark} {item.fact}")
     return "\n".join(lines) or NOTHING
 
 
@@ -102,7 +103,7 @@ class ContextManager:
         shown: list[Evidence] = []
         lines: list[str] = []
         for passage in passages:
-            lines.append(f"## {passage.title}" if passage.title else "##")
+            lines.append(f"## {' '.join(passage.title.split())}".strip())
             for sentence in sentences(shortened(passage.text, self.characters)):
                 shown.append(Evidence(fact=sentence, source=passage.id, title=passage.title, found=site.branch.path))
                 lines.append(f"[{len(shown)}] {sentence}")

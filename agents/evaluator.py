@@ -1,6 +1,8 @@
 """Evaluator: whether an answer is right and grounded in its evidence (SPARC-RAG's answer evaluator, arXiv 2602.00083).
 
 The paper trains it to avoid wrong stops. The stand-in is the probability of STOP at the decision, or a written verdict.
+A written verdict repeats a code of its prompt, which no document can know. The probability has no such guard: a model that
+obeys an order inside the evidence obeys it here too.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.context_manager import listed
 from phronesis.agents.decode import ask
 from phronesis.agents.prompt import load_prompt
@@ -26,6 +29,8 @@ Decider = Literal["probability", "verdict"]
 class _Verdict(BaseModel):
     model_config = ConfigDict(frozen=True)
 
+    check: str
+    """The code of the prompt."""
     missing: str = ""
     correct: float = Field(ge=0, le=1)
     grounded: float = Field(ge=0, le=1)
@@ -55,15 +60,16 @@ class Evaluator:
 
     def request(self, task: Task, evidence: Sequence[Evidence], answer: str) -> ChatRequest:
         probability = self.decider == "probability"
+        shown = listed(evidence, numbers=True)
         form = (
             "Reply with one word, STOP or CONTINUE."
             if probability
-            else 'Reply with JSON: {"missing": "what is missing, or nothing", "correct": 0 to 1, "grounded": 0 to 1, '
-            '"decision": "STOP" or "CONTINUE"}'
+            else f'Reply with JSON: an object with the keys "check" (the text {code_of(shown)}), "missing" (what is missing, '
+            'or nothing), "correct" (from 0 to 1), "grounded" (from 0 to 1) and "decision" ("STOP" or "CONTINUE").'
         )
         values = {
             "question": task.question,
-            "evidence": listed(evidence, numbers=True),
+            "evidence": shown,
             "answer": answer,
             "form": form,
             "opening": "Decision:" if probability else "",
@@ -78,5 +84,6 @@ class Evaluator:
             found = await self.client.label_probabilities(request, ("STOP", "CONTINUE"), site=site)
             stop = found.probabilities["STOP"]
             return Evaluation(stop, stop, stop)
-        said = await ask(self.client, request, _Verdict, site=site)
+        wanted = coded(_Verdict, code_of(listed(evidence, numbers=True)))
+        said = await ask(self.client, request, wanted, site=site)
         return Evaluation(float(said.decision == "STOP"), said.grounded, said.correct, said.missing)

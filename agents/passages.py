@@ -17,8 +17,8 @@ def numbered(passages: Sequence[Passage], *, characters: int = 1500, best_last: 
     ``characters``: of each text at the most, cut at a word and marked; ``best_last``: in reverse, so that the first one
     stands next to what follows (DRAG)."""
     shown = [
-        f"[{number}] {item.title}\n{shortened(item.text, characters)}"
-        if item.title
+        f"[{number}] {' '.join(item.title.split())}\n{shortened(item.text, characters)}"
+        if item.title.strip()
         else f"[{number}] {shortened(item.text, characters)}"
         for number, item in enumerate(passages, start=first)
     ]

@@ -61,6 +61,8 @@ class _JsonLine(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     type: LineKind
+    because: str = Field(default="", exclude=True)
+    """Comes before a final answer: what small models otherwise put into it."""
     text: str = Field(min_length=1)
 
 
@@ -129,7 +131,8 @@ class TraceReader:
         if self.form == "lines":
             names = " or ".join(f'"{PREFIXES[kind]}"' for kind in kinds)
             return f"Write exactly one line. It begins with {names}"
-        lines = " or ".join(f'{{"type": "{kind}", "text": "<{_MEANING[kind]}>"}}' for kind in kinds)
+        because = '"because": "<one short sentence>", ' if "final" in kinds else ""
+        lines = " or ".join(f'{{"type": "{kind}", {because}"text": "<{_MEANING[kind]}>"}}' for kind in kinds)
         return f"Reply with one line of JSON: {lines}"
 
     async def write(self, request: ChatRequest, kinds: Sequence[LineKind], *, site: Site) -> Line:
@@ -197,9 +200,12 @@ def _order(kinds: Sequence[LineKind], trace: Sequence[Line], question: str, form
 
 
 def _schema(kinds: Sequence[LineKind]) -> dict[str, Any]:
+    because = {"because": {"type": "string"}} if "final" in kinds else {}
+    text = {"type": "string", "minLength": 1}
+    properties = {"type": {"type": "string", "enum": list(kinds)}, **because, "text": text}
     return {
         "type": "object",
-        "properties": {"type": {"type": "string", "enum": list(kinds)}, "text": {"type": "string", "minLength": 1}},
-        "required": ["type", "text"],
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }

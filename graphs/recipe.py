@@ -307,7 +307,8 @@ def _explain(
         return RecipeError(f"{where}: unknown key {key!r}", mend=hint)
     if first["type"] == "missing":
         return RecipeError(f"{where}: the key {key!r} is missing", mend=f"add {path[-1]} = ...")
-    return RecipeError(f"{where}: {key} = {first['input']!r}: {first['msg']}", mend=f"correct {key}")
+    said = first["msg"].removeprefix("Value error, ")
+    return RecipeError(f"{where}: {key} = {first['input']!r}: {said}", mend=f"correct {key}")
 
 
 def _fields_at(path: tuple[str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ R + L + M + Y, with L the steps of each round's deepest branch (3 where nothing 
 ``search`` a round.
 Skipped: an update without passages; an evaluation where the branch has no evidence, no answer, or an answer that does not
 stand in it (that is CONTINUE); a merge where the other branches kept nothing of their own.
-Stopping: the chosen branch's answer is judged right and grounded (``grounded``; with ``stop_rule`` any or most of the
+Stopping: the chosen branch's answer is judged right and grounded (``grounded``; with ``stop_rule`` majority, most of the
 branches'), ``depth`` rounds are done (``rounds``, or ``ungrounded`` where no evidence was found), a limit
 (``budget:<limit>``), nothing came out (``failed``).
 Ties: of equal branches the lower index; equal facts stay where they were found first.
@@ -64,8 +64,9 @@ class SparcRagKnobs(Knobs):
     """How much a wrong stop weighs against a wrong continue. The paper's: 2."""
     decider: Decider = "probability"
     """``probability``: of STOP as the next word; ``verdict``: one that is written."""
-    stop_rule: Literal["selected", "any", "majority"] = "selected"
-    """Whose STOP ends the search: the chosen branch's, as in the paper; any; or more than half of them."""
+    stop_rule: Literal["selected", "majority"] = "selected"
+    """Whose STOP ends the search: the chosen branch's, as in the paper, which is any branch's, for one that would stop is
+    chosen first; or that of more than half of them."""
     lexical: bool = True
     """An answer whose words do not stand in the evidence cannot stop the search; not in the paper."""
     keep: Literal["last", "best"] = "last"
@@ -174,7 +175,7 @@ class Nodes:
         if chosen is None:
             return Verdict("continue", "", float("-inf"), "no branch came out")
         stops = [item is not None and item.stops for item in branches]
-        rules = {"selected": chosen.stops, "any": any(stops), "majority": 2 * sum(stops) > len(stops)}
+        rules = {"selected": chosen.stops, "majority": 2 * sum(stops) > len(stops)}
         decision: Literal["accept", "continue"] = "accept" if rules[self.knobs.stop_rule] else "continue"
         return Verdict(decision, chosen.candidate.id, chosen.grounded, chosen.why)
 

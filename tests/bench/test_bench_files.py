@@ -56,7 +56,7 @@ class TestBenchFile:
             ('schema = "phronesis/bench/1"', 'schema = "phronesis/bench/9"', "schema"),
             ("[[sets]]", "[[sets]", "is not TOML"),
             ('name = "wide"', 'name = "wi de"', "arm name 'wi de' is not allowed"),
-            ('recipe = "direct"\nbank = "wide"\ncalls = 0', 'recipe = "direct"\nbank = "wide"\ncalls = -1', r"arms\.1\.calls = -1"),
+            ("calls = 0", "calls = -1", r"arms\.1\.calls = -1"),
             ('spec = "sums/dev.jsonl"\n', "", r"sets\.0\.spec is missing"),
         ],
     )

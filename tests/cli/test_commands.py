@@ -165,6 +165,11 @@ def test_a_failed_run_exits_1_and_keeps_what_was_paid(phronesis: Phronesis, monk
     assert {failure["error"] for failure in result["failures"]} == {"ServerFailed"}
 
 
+def test_a_tool_that_the_recipe_names_already_may_be_named_again(phronesis: Phronesis) -> None:
+    again = ("--tool", "calculator", "--tool", "python(seconds=5)")
+    assert phronesis("run", "react", *again, "--dry-run", "What is 2 + 2?")[0] == 0
+
+
 def test_recipes_can_be_listed_shown_validated_and_priced(phronesis: Phronesis, tmp_path: Path) -> None:
     names = [item["name"] for item in json.loads(phronesis("recipes", "list", "--json")[1])]
     assert {"direct", "self_consistency", "magicore", "demo"} <= set(names)
@@ -174,6 +179,8 @@ def test_recipes_can_be_listed_shown_validated_and_priced(phronesis: Phronesis, 
         cost = json.loads(phronesis("recipes", "cost", name, "--json")[1])
         assert 1 <= cost["calls"]["least"] <= cost["calls"]["most"]
     assert "The paper's: 40" in phronesis("recipes", "show", "magicore")[1]
+    assert "[retrieval]\n  kb = ''" in phronesis("recipes", "show", "rag")[1]
+    assert "use = ['calculator', 'python(seconds=5)']" in phronesis("recipes", "show", "react")[1]
     broken = tmp_path / "mine.toml"
     broken.write_text(
         'schema = "phronesis/recipe/1"\nname = "mine"\nstrategy = "magicore"\n\n[knobs]\nroundz = 2\n', encoding="utf-8"

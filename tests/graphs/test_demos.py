@@ -24,7 +24,7 @@ QUESTIONS = [
 
 
 def replies(request: FakeRequest, index: int) -> str:
-    own = request.user.split("Question: ")[-1]
+    own = request.user.split("\n\nAn example of such lines")[0].split("Question: ")[-1]
     question = own.splitlines()[0]
 
     def line(kind: str, text: str) -> str:
@@ -34,7 +34,7 @@ def replies(request: FakeRequest, index: int) -> str:
         return line("intermediate", "It is said in [1], not in [77].")
     if question.startswith("only"):
         return line("final", "fact5")
-    if '"sub_query","' not in own.split("If the passages")[0]:
+    if '"sub_query","' not in own.split("If a fact is still missing")[0]:
         return line("sub_query", question.split()[-1].strip("?"))
     return line("final", "fact2" if "topic1" in question else "fact4")
 

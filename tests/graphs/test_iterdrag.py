@@ -334,7 +334,7 @@ def test_every_cut_of_the_journal_pays_for_nothing_twice(kb: str, keys: dict[str
         if kind != "step":
             said = f"Known {len(request.user)} [1]."
             return f" {said}" if request.prefill else line(kind, said, form)
-        lines = request.user.split("Question: alpha")[1].split("If the passages")[0]
+        lines = request.user.split("Question: alpha")[1].split("If a fact is still missing")[0]
         done = len(re.findall(r"sub_query\"|Sub-question: \w+\?", lines))
         return line("sub_query", SUBS[done], form) if done < 3 else line("final", "Omega", form)
 

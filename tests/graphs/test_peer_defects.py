@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from toy_documents import documents
 
 from phronesis.core.result import Result
 from phronesis.core.task import Task
@@ -44,13 +45,18 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 def varied(request: FakeRequest, index: int) -> str:
     """Attempts whose answers differ, with a step that no checker finds wrong."""
     value = (request.fingerprint + index) % 5
+    if "Reply with one line of JSON" in request.user:
+        return f'{{"type": "final", "text": "{1 + value}"}}'
     return f" 1 + {value} = {1 + value}.\nStep 2: So it is \\boxed{{{1 + value}}}"
 
 
 def recipe_of(strategy: str, **overrides: Any) -> Recipe:
     """A strategy with its own defaults; ``knobs__k=8`` is a key of a section."""
     text = f'schema = "phronesis/recipe/1"\nname = "under test"\nstrategy = "{strategy}"\n[answer]\nformat = "number"\n'
-    return Recipe.parse(text, overrides={name.replace("__", "."): value for name, value in overrides.items()})
+    keys = {name.replace("__", "."): value for name, value in overrides.items()}
+    if find(strategy).retrieves(find(strategy).knobs()):
+        keys["retrieval.kb"] = documents({"p1": "What is 1 + 1?", "p2": "What was it?"})
+    return Recipe.parse(text, overrides=keys)
 
 
 def votes(k: int) -> Recipe:
