@@ -49,7 +49,7 @@ def dataset(tmp_path: Path) -> Path:
 def make(dataset: Path, out: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
     kb = documents(TEXTS)
     command = ["demos", "make", "iterdrag", str(dataset), "--out", str(out), "--json", "--set", f"retrieval.kb={kb}"]
-    command += ["--set", "knobs.k=1", "--set", "knobs.k_sub=2"]
+    command += ["--set", "knobs.k=1", "--set", "knobs.k_sub=2", "--set", "knobs.least=0"]
     done = CliRunner().invoke(app, [*command, *arguments], catch_exceptions=False)
     assert done.exit_code == code, done.output
     return dict(orjson.loads(done.stdout.splitlines()[-1]))
