@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from difflib import get_close_matches
 from typing import Any
 
 from phronesis.core.bank import unrecorded
@@ -59,6 +60,25 @@ class Sources:
             found = await self.retriever()
             self.retriever_pin = {"name": found.name, "fingerprint": found.fingerprint}
         self.specs = tuple(tool.spec for tool in (await self.tools()).values())
+        self._check_use()
+
+    def _check_use(self) -> None:
+        """Raises RecipeError for what would be passed over silently: tools that the strategy never calls, and units of a tool
+        whose name is nearly that of another. Limits of tools that are not in use are let be: recipes share them."""
+        recipe, strategy = self._recipe, self._recipe.strategy
+        if self.specs and not strategy.uses_tools(recipe.knobs):
+            raise RecipeError(
+                f"{recipe.source}: the strategy {strategy.name!r} calls no tools, and some are named",
+                mend="leave [tools] use out, or take a strategy that calls tools: react, bats",
+            )
+        known = ["search", *(spec.name for spec in self.specs)]
+        for name in recipe.file.budget.tools:
+            near = get_close_matches(name, known, n=1, cutoff=0.75)
+            if name not in known and near:
+                raise RecipeError(
+                    f"{recipe.source}: budget.tools.{name} limits a tool that there is not",
+                    mend=f"did you mean {near[0]!r}?",
+                )
 
     @property
     def pins(self) -> dict[str, Any]:

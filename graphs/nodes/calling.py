@@ -13,7 +13,14 @@ import orjson
 from phronesis.core.bank import unrecorded
 from phronesis.core.budget import Account, ToolSpent
 from phronesis.core.effects import Effects
-from phronesis.core.errors import BudgetExhausted, PhronesisError, ReplayDiverged, ResumeRefused, ToolError
+from phronesis.core.errors import (
+    BudgetExhausted,
+    OutcomeUnknown,
+    PhronesisError,
+    ReplayDiverged,
+    ResumeRefused,
+    ToolError,
+)
 from phronesis.core.retrieval import Passage
 from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
@@ -143,15 +150,21 @@ class ToolBox:
 
         if not self.effects.replays and not self.effects.has(key, request):
             await self._opened(spec)
-        result = await self.effects.effect(
-            key,
-            request,
-            work,
-            encode=lambda value: value.model_dump(mode="json"),
-            decode=ToolResult.model_validate,
-            note={"role": f"tool {spec.name}"} if spec.pure else {"tool": spec.name},
-            impure=not spec.pure,
-        )
+        try:
+            result = await self.effects.effect(
+                key,
+                request,
+                work,
+                encode=lambda value: value.model_dump(mode="json"),
+                decode=ToolResult.model_validate,
+                note={"role": f"tool {spec.name}"} if spec.pure else {"tool": spec.name},
+                impure=not spec.pure,
+            )
+        except OutcomeUnknown as error:
+            asked = f"{spec.name}({orjson.dumps(call.arguments).decode()[:200]})"
+            raise OutcomeUnknown(
+                f"{asked} was started before the run was stopped and its outcome is unknown", mend=error.mend
+            ) from None
         if not made:
             self._served.add(spec.name)
             account.readmit_units(spec.name, wanted, result.units)

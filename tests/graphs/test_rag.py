@@ -10,6 +10,7 @@ from agent_runs import answer, calls
 from strategy_runs import Said, boxed, cut_everywhere, recipe_of, solve
 from toy_documents import documents
 
+from phronesis.core.errors import RecipeError
 from phronesis.core.result import Result
 from phronesis.core.task import Task
 from phronesis.testing import FakeRequest, FakeServer, Fault
@@ -117,3 +118,18 @@ def test_the_recipes_filter_holds_for_an_agents_searches_too() -> None:
             result = solve(recipe_of("react", server, answer__format="text", **keys), TASK)
         assert result.retrieval is not None
         assert sorted(passage.id for passage in result.retrieval.passages) == found
+
+
+@pytest.mark.parametrize(
+    ("strategy", "keys", "message"),
+    [
+        ("rag", {"tools__use": ["calculator"]}, "calls no tools"),
+        ("react", {"tools__use": ["calculator"], "budget__tools": {"calculater": 2}}, "did you mean 'calculator'"),
+        ("rag", {"budget__tools": {"serch": 2}}, "did you mean 'search'"),
+    ],
+)
+def test_what_would_be_passed_over_silently_is_refused(strategy: str, keys: dict[str, Any], message: str) -> None:
+    with FakeServer() as server, pytest.raises(RecipeError) as error:
+        solve(recipe_of(strategy, server, retrieval__kb=documents(TEXTS), **keys), TASK)
+    assert message in str(error.value)
+    assert server.calls == 0
