@@ -37,7 +37,7 @@ def decode(completion: Completion, reply: type[M]) -> M:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'reply'}: {item['msg']}" for item in error.errors())
         raise MalformedReply(
-            f"the reply does not have the form asked for: {problems}", text=text[:2000], reason="keys"
+            f"the reply is not a {reply.__name__.lstrip('_')}: {problems}", text=text[:2000], reason="keys"
         ) from None
 
 
