@@ -13,6 +13,7 @@ from phronesis.core.journal import EventType
 from phronesis.core.ports import AnswerSpace, ChatClient, ProgramRunner
 from phronesis.core.result import Candidate, Failure
 from phronesis.core.task import Task
+from phronesis.graphs.nodes.asking import Person
 from phronesis.graphs.nodes.calling import ToolBox
 from phronesis.graphs.nodes.searching import Searcher
 from phronesis.graphs.policies.reward import RewardStatistics
@@ -27,6 +28,8 @@ class Reports:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     sections: list[str] = field(default_factory=list)
     """Memory sections of retries' prompts; that of the solver's is ``RunContext.memory``."""
+    trajectories: dict[str, str] = field(default_factory=dict)
+    """What an agent did on the way to a candidate, by its id; without an entry the candidate's text is all there is."""
     first_rewards: dict[str, float] = field(default_factory=dict)
     """Reward of the task's first chain by statistics key; they become the next run's statistics."""
 
@@ -56,12 +59,16 @@ class RunContext:
     """Searches the recipe's documents."""
     tools: ToolBox
     """The recipe's tools."""
+    person: Person = field(default_factory=lambda: Person(""))
+    """Who is asked where a person has to be."""
     memory: str = ""
     """The rendered memory section of the solver's prompt; empty = none."""
     recall_again: Callable[[str, Branch], Awaitable[str]] | None = None
     """The memory section for a retry: what was tried and said of it, and the branch that retries and pays -> rendered
     concepts that were not shown yet, or an empty text. None = there is no memory."""
     reports: Reports = field(default_factory=Reports)
+    prefix: str = ""
+    """Stands before the keys of notes: that of a later attempt of the whole strategy."""
 
     def sampling(self, role: str, default: Sampling) -> Sampling:
         """The strategy's sampling for a role with the recipe's settings on top."""
@@ -69,9 +76,9 @@ class RunContext:
 
     def note(self, kind: EventType, key: str, data: Mapping[str, Any]) -> None:
         """Journals something that follows from effects; decisions and votes also reach the Result."""
-        self.effects.note(kind, key, data)
+        self.effects.note(kind, f"{self.prefix}{key}", data)
         if kind in ("decision", "vote"):
-            self.reports.decisions.append({"type": kind, "key": key, **data})
+            self.reports.decisions.append({"type": kind, "key": f"{self.prefix}{key}", **data})
 
     def report(self, failure: Failure) -> None:
         """Journals a failure that cost no candidate, and hands it to the Result."""

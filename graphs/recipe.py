@@ -24,10 +24,11 @@ from phronesis.core.result import Result
 from phronesis.core.settings import Settings, addresses
 from phronesis.core.task import AnswerFormat, Task, as_task
 from phronesis.graphs.memory_section import MemorySection
-from phronesis.graphs.registry import find
+from phronesis.graphs.registry import around, find
 from phronesis.graphs.retrieval_section import RetrievalSection
 from phronesis.graphs.strategy import Knobs, Strategy
 from phronesis.graphs.tools_section import ToolsSection
+from phronesis.graphs.verify_section import VerifySection
 from phronesis.tools.extraction import Extraction
 
 SCHEMA = "phronesis/recipe/1"
@@ -126,6 +127,7 @@ class RecipeFile(_Section):
     memory: MemorySection = MemorySection()
     retrieval: RetrievalSection = RetrievalSection()
     tools: ToolsSection = ToolsSection()
+    verify: VerifySection = VerifySection()
     budget: Budget = Budget()
     """Limits of one task."""
     answer: AnswerSection = AnswerSection()
@@ -143,6 +145,7 @@ class Recipe:
             self.knobs: Knobs = self.strategy.knobs.model_validate(file.knobs, context={"folder": folder})
         except ValidationError as error:
             raise _explain(error, source, text, prefix=("knobs",), known=self.strategy.knobs.model_fields) from None
+        self.strategy = around(self.strategy, file.verify)
         known = {"default", *ROLES, *self.strategy.needs(self.knobs), *choose_scorer(file.memory.verifier).roles}
         for role in sorted(set(file.models) - known):
             near = get_close_matches(role, known, n=1, cutoff=0.4)
@@ -318,6 +321,7 @@ def _fields_at(path: tuple[str, ...]) -> list[str]:
         "memory": MemorySection,
         "retrieval": RetrievalSection,
         "tools": ToolsSection,
+        "verify": VerifySection,
         "answer": AnswerSection,
         "budget": Budget,
     }

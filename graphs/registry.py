@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from phronesis.core.errors import UnknownStrategy
 from phronesis.core.plugins import installed, load_named
 from phronesis.graphs.strategy import Strategy
+
+if TYPE_CHECKING:
+    from phronesis.graphs.verify_section import VerifySection
 
 SHIPPED = {
     "bats": "phronesis.graphs.tool_use.bats:STRATEGY",
@@ -48,3 +53,12 @@ def find(name: str) -> Strategy[Any]:
         known=names(),
         error=UnknownStrategy,
     )
+
+
+def around(strategy: Strategy[Any], section: VerifySection) -> Strategy[Any]:
+    """The strategy inside the loop of ``[verify]``; itself where nothing is to be verified."""
+    if not section.strategy:
+        return strategy
+    wrap: Callable[[Strategy[Any], VerifySection], Strategy[Any]]
+    wrap = import_module("phronesis.graphs.verification.verified").verified
+    return wrap(strategy, section)

@@ -106,6 +106,7 @@ def _context(around: Surroundings, task: Task, effects: Effects, account: Accoun
         bank=lambda run: around.banks.attempts(run, task.id),
         search=search,
         tools=tools,
+        person=around.person,
         reports=reports,
     )
 

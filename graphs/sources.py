@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from difflib import get_close_matches
 from typing import Any
 
+from phronesis.agents.scorers.table import choose_scorer
 from phronesis.core.bank import unrecorded
 from phronesis.core.errors import RecipeError, ReplayDiverged, RetrievalError, ToolError
 from phronesis.core.ports import ConceptMemory
@@ -66,10 +67,13 @@ class Sources:
         """Raises RecipeError for what would be passed over silently: tools that the strategy never calls, and units of a tool
         whose name is nearly that of another. Limits of tools that are not in use are let be: recipes share them."""
         recipe, strategy = self._recipe, self._recipe.strategy
-        if self.specs and not strategy.uses_tools(recipe.knobs):
+        calls = strategy.uses_tools(recipe.knobs) or any(
+            choose_scorer(text).tools for text in strategy.scorers(recipe.knobs)
+        )
+        if self.specs and not calls:
             raise RecipeError(
                 f"{recipe.source}: the strategy {strategy.name!r} calls no tools, and some are named",
-                mend="leave [tools] use out, or take a strategy that calls tools: react, bats",
+                mend="leave [tools] use out, or take what calls tools: react, bats, or the verifier deep_verifier",
             )
         known = ["search", *(spec.name for spec in self.specs)]
         for name in recipe.file.budget.tools:

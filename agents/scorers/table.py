@@ -13,7 +13,16 @@ from phronesis.core.chat import Sampling
 from phronesis.core.errors import RecipeError
 from phronesis.core.named import NamedSpec
 from phronesis.core.plugins import installed, load_named
-from phronesis.core.ports import AnswerSpace, ChatClient, GroupScorer, OutcomeScorer, ProgramRunner, StepScorer
+from phronesis.core.ports import (
+    AnswerSpace,
+    ChatClient,
+    DocumentSearch,
+    GroupScorer,
+    OutcomeScorer,
+    ProgramRunner,
+    StepScorer,
+    ToolCaller,
+)
 
 ScorerKind = Literal["outcome", "step", "group"]
 """Judges an attempt, its steps, or all attempts of a task together."""
@@ -35,6 +44,12 @@ class ScorerContext:
     """A role's default sampling with the recipe's settings on top."""
     answers: AnswerSpace
     programs: ProgramRunner
+    search: DocumentSearch | None = None
+    """The recipe's documents; None = it has none."""
+    tools: ToolCaller | None = None
+    """The recipe's tools; None = it has none."""
+    note: Callable[[str, Mapping[str, Any]], None] = lambda key, data: None
+    """Journals what a scorer found out beside its figure, under a key of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +57,11 @@ class ScorerCalls:
     """The cost law of a scorer, in model calls."""
 
     attempt: int = 0
-    """Per scored attempt."""
+    """Per scored attempt, always."""
+    more: int = 0
+    """The most beyond ``attempt`` that an attempt can need: checks, replies asked for again."""
+    chain: int = 0
+    """The most calls of one attempt that wait for one another; 0 = they do not."""
     step: int = 0
     """Per step of an attempt, one after another."""
     most_steps: int = 0
@@ -51,20 +70,25 @@ class ScorerCalls:
     """The most for all attempts of a task together."""
     task_depth: int = 0
     """The most of those that wait for one another."""
+    prepares: bool = False
+    """Whether the calls of the task come before those of its attempts."""
+    advice: int = 0
+    """The most for feedback on a rejected attempt, one after another."""
 
     @property
     def depth(self) -> int:
-        """Calls that wait for one another, steps apart."""
-        return max(min(1, self.attempt), self.task_depth)
+        """The most calls that wait for one another, steps apart."""
+        one = self.chain or min(1, self.attempt + self.more)
+        return self.task_depth + one if self.prepares else max(one, self.task_depth)
 
     @property
     def most(self) -> int:
         """The most calls for one attempt, those per task apart."""
-        return self.attempt + self.step * self.most_steps
+        return self.attempt + self.more + self.step * self.most_steps
 
     @property
     def free(self) -> bool:
-        return not (self.attempt or self.step or self.task)
+        return not (self.attempt or self.more or self.step or self.task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +109,10 @@ class ScorerEntry:
     """Whether attempts must come with log-probabilities."""
     files: Callable[[Any], tuple[str, ...]] = lambda options: ()
     """Files of the user's that decide its figures; a run pins them."""
+    tools: Callable[[Any], bool] = lambda options: False
+    """Whether it may call the recipe's tools."""
+    accept: Callable[[Any], float] = lambda options: 0.5
+    """Lowest figure with which an attempt counts as accepted."""
     test: bool = False
     """Whether it runs something (programs, tests) instead of giving an opinion: it may accept or refute a single attempt."""
 
@@ -167,6 +195,14 @@ class ChosenScorer:
     @property
     def files(self) -> tuple[str, ...]:
         return self.entry.files(self.options)
+
+    @property
+    def tools(self) -> bool:
+        return self.entry.tools(self.options)
+
+    @property
+    def accept(self) -> float:
+        return self.entry.accept(self.options)
 
     @property
     def test(self) -> bool:

@@ -174,6 +174,9 @@ class AgentLoop:
             trace = replace(trace, accepted=trace.readable[-1].id)
         if not trace.answers and trace.ended != "budget":
             trace = replace(trace, answers=(self._nothing(ctx, branch, trace),))
+        if trace.accepted is not None:
+            done = record(trace.steps, before=trace.seed, characters=self.knobs.record_characters)
+            ctx.reports.trajectories[trace.accepted] = done
         shown = {"ended": trace.ended, "steps": trace.taken, "answers": len(trace.answers), "accepted": trace.accepted}
         ctx.note("decision", f"{branch.path}agent", {"rule": "agent", **shown, **spending(ctx, self.knobs)})
         return trace

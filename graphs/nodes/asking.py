@@ -19,7 +19,7 @@ from phronesis.core.errors import AwaitingAnswer, ToolError
 from phronesis.core.events import Event
 from phronesis.core.site import Site
 from phronesis.core.tool import ToolCall
-from phronesis.graphs.nodes.calling import Approve, Verdict
+from phronesis.graphs.nodes.calling import Approve, Permission
 
 APPROVAL = "approval"
 
@@ -100,7 +100,7 @@ def answer_events(answers: Sequence[tuple[Question, Answer]]) -> list[Event]:
 def approval(effects: Effects, person: Person, *, task: str) -> Approve:
     """Asks whether a tool may be called: approve, reject, or other arguments in the place of the model's."""
 
-    async def approve(call: ToolCall, site: Site) -> Verdict:
+    async def approve(call: ToolCall, site: Site) -> Permission:
         question = Question(
             key=f"{site.key}?",
             task=task,
@@ -112,6 +112,6 @@ def approval(effects: Effects, person: Person, *, task: str) -> Approve:
         answer = await ask(effects, question, person, account=site.branch.account)
         if answer.edited is not None:
             call = call.model_copy(update={"arguments": answer.edited})
-        return Verdict(answer.choice != "reject", call, answer.reason)
+        return Permission(answer.choice != "reject", call, answer.reason)
 
     return approve

@@ -32,7 +32,7 @@ _MOST_DATA = 20_000
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Permission:
     """What a person said of a call."""
 
     allowed: bool
@@ -41,7 +41,7 @@ class Verdict:
     reason: str = ""
 
 
-Approve = Callable[[ToolCall, Site], Awaitable[Verdict]]
+Approve = Callable[[ToolCall, Site], Awaitable[Permission]]
 
 
 @dataclass

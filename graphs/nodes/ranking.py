@@ -60,6 +60,11 @@ def ranking_cost(n: int, scorer: ChosenScorer) -> CostLaw:
         terms.append("a*u")
         what = "readable attempts" if scorer.kind == "group" else "distinct readable texts"
         observables["u"] = Observable(f"{what} that were scored; 0 when there is one text", 0, n)
+    if calls.more:
+        terms.append("X")
+        observables["X"] = Observable(
+            "further calls of the scorer, over all texts: checks, replies asked for again", 0, n * calls.more
+        )
     if calls.step:
         terms.append("S")
         observables["S"] = Observable("steps scored, over all texts", 0, n * calls.step * calls.most_steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from langgraph.graph import END, START, StateGraph
@@ -11,6 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from phronesis.core.errors import BudgetExhausted, ModelError
+from phronesis.core.verdict import Verdict
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.nodes.attempts import failure_of, stop_reason
 from phronesis.graphs.state import Outcome
@@ -20,17 +21,21 @@ Decision = Literal["accept", "continue", "pivot"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Assessment:
     """What an assessment says of an attempt."""
 
     decision: Decision
     of: str
     """Id of the candidate."""
     score: float = 0.0
-    """The best so far is the one with the highest; of equal ones the earlier."""
+    """The best so far is the one with the highest; ``RefineLoop.ties`` decides among equals."""
     reason: str = ""
     advice: str = ""
     """What the next attempt may be told; for ``feedback``."""
+    verdict: Verdict | None = None
+    """All that the verifier said, where there is one."""
+    leaves: Mapping[str, Any] = field(default_factory=dict)
+    """What the assessment leaves in the loop's state."""
 
 
 class LoopState(Outcome, total=False):
@@ -40,7 +45,7 @@ class LoopState(Outcome, total=False):
     """Attempts begun."""
     newest: str | None
     """Id of the candidate the last attempt brought; None = it brought none."""
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Assessment, ...]
     """Oldest first."""
     go: str
     """Where the loop goes."""
@@ -59,16 +64,18 @@ class RefineLoop(Generic[S]):
     state: type[S]
     solve: Callable[[S, RunContext], Awaitable[Mapping[str, Any]]]
     """One attempt: sets ``candidates`` and ``newest``, and whatever else it leaves behind."""
-    assess: Callable[[S, RunContext], Awaitable[Verdict]]
+    assess: Callable[[S, RunContext], Awaitable[Assessment]]
     """What the newest attempt is worth."""
-    feedback: Callable[[S, RunContext, Verdict], Awaitable[Mapping[str, Any]]]
+    feedback: Callable[[S, RunContext, Assessment], Awaitable[Mapping[str, Any]]]
     """What the next attempt gets to know; called between two attempts only."""
     rounds: int
     """Most attempts."""
     keep: Literal["best", "last"] = "best"
     """Whose answer is the loop's where none is accepted: ``best`` is the regression guard; ``last`` as methods that trust
     their last attempt do."""
-    ends: Callable[[Verdict], bool] = lambda verdict: verdict.decision == "accept"
+    ties: Literal["earlier", "later"] = "earlier"
+    """Which of equally scored attempts is the best so far."""
+    ends: Callable[[Assessment], bool] = lambda verdict: verdict.decision == "accept"
     finish: Callable[[S, RunContext], Awaitable[Mapping[str, Any]]] | None = None
     """A last choice among what was found; without one the kept answer stands."""
     accepted: str = "accepted"
@@ -134,13 +141,14 @@ class RefineLoop(Generic[S]):
             return self._end(state, ctx, "rounds")
         except ModelError as error:
             ctx.report(failure_of(error, f"r{number} assessment"))
-            verdict = Verdict("continue", state.get("newest") or "", float("-inf"), error.message)
+            verdict = Assessment("continue", state.get("newest") or "", float("-inf"), error.message)
         verdicts = (*state["verdicts"], verdict)
-        shown = {name: value for name, value in asdict(verdict).items() if value != float("-inf")}
+        parts = ("decision", "of", "score", "reason", "advice")
+        shown = {name: value for name in parts if (value := getattr(verdict, name)) not in (float("-inf"), None)}
         if not verdict.advice:
             del shown["advice"]
         ctx.note("decision", f"assessment{number}", {"rule": "assessment", "round": number, **shown})
-        found: dict[str, Any] = {"verdicts": verdicts, **self._kept(state, verdicts)}
+        found: dict[str, Any] = {**verdict.leaves, "verdicts": verdicts, **self._kept(state, verdicts)}
         if self.ends(verdict):
             accepted = self._kept(state, (verdict,))
             return {**found, **accepted, **self._end(state, ctx, self.accepted)}
@@ -167,7 +175,7 @@ class RefineLoop(Generic[S]):
             ctx.report(failure_of(error, "choice at the end"))
             return {}
 
-    def _kept(self, state: Any, verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
+    def _kept(self, state: Any, verdicts: tuple[Assessment, ...]) -> dict[str, Any]:
         """Answer and candidate as they stand: by the verdicts, or the newest one that can be read."""
         readable = {item.id: item for item in state.get("candidates", ()) if item.answer is not None}
         newest = readable.get(state.get("newest") or "")
@@ -175,7 +183,8 @@ class RefineLoop(Generic[S]):
             chosen = newest
         else:
             judged = [verdict for verdict in verdicts if verdict.of in readable]
-            best = max(judged, key=lambda verdict: verdict.score) if judged else None
+            ordered = judged if self.ties == "earlier" else judged[::-1]
+            best = max(ordered, key=lambda verdict: verdict.score) if ordered else None
             chosen = readable[best.of] if best is not None else newest
         return {} if chosen is None else {"answer": chosen.answer, "chosen": chosen.id}
 

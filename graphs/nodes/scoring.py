@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from phronesis.agents.scorers.table import ChosenScorer, ScorerContext
 from phronesis.core.budget import Branch
 from phronesis.core.errors import BudgetExhausted, ModelError, ToolError
-from phronesis.core.ports import OutcomeScorer, StepScorer
+from phronesis.core.ports import OutcomeScorer, StepScorer, TaskScorer
 from phronesis.core.result import Candidate
 from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
@@ -22,7 +22,15 @@ _CLAUSE_END = re.compile(r"[.;:!?]\s+")
 
 def scorer_context(ctx: RunContext) -> ScorerContext:
     """What scorers may use of a run."""
-    return ScorerContext(client=ctx.client_of, sampling=ctx.sampling, answers=ctx.answers, programs=ctx.programs)
+    return ScorerContext(
+        client=ctx.client_of,
+        sampling=ctx.sampling,
+        answers=ctx.answers,
+        programs=ctx.programs,
+        search=ctx.search if ctx.search.sources.searches else None,
+        tools=ctx.tools if ctx.tools.specs else None,
+        note=lambda key, data: ctx.note("decision", key, data),
+    )
 
 
 def recited(ctx: RunContext, *more: str) -> list[str]:
@@ -53,7 +61,8 @@ async def score_candidate(
     out adds nothing.
 
     An unreadable one gets step scores ``(0,)``, as in the paper's code. A failed one is returned as it is; one whose
-    scorer failed has no reward, cannot be ranked, and its failure is reported. Calls: the scorers' ``calls_for``."""
+    scorer failed or could not tell has no reward and cannot be ranked; a failure is reported. Calls: at most the scorers'
+    ``calls_for``."""
     if candidate.status == "failed":
         return candidate
     judged: float | None = None
@@ -70,6 +79,8 @@ async def score_candidate(
                 steps = await step.score(ctx.task, read, site=site)
     except (ModelError, BudgetExhausted, ToolError) as error:
         ctx.report(failure_of(error, f"{branch.path or 'task'} score {candidate.id}"))
+        return candidate
+    if outcome is not None and judged is None:
         return candidate
     reward = (judged or 0.0) + (reduce_steps(steps, reduce) if step is not None else 0.0)
     return candidate.model_copy(update={"outcome": judged, "step_scores": steps, "reward": reward})
@@ -107,7 +118,7 @@ async def score_all(
 
 
 def calls_for(candidate: Candidate, outcome: OutcomeScorer | None, step: StepScorer | None) -> int:
-    """Model calls that scoring the candidate makes."""
+    """The most model calls that scoring the candidate makes."""
     if candidate.status == "failed":
         return 0
     steps = step.calls_for(candidate) if step is not None and candidate.answer is not None else 0
@@ -127,6 +138,12 @@ async def rate(
     around = scorer_context(ctx)
     if scorer.kind == "outcome":
         outcome = scorer.outcome(around)
+        try:
+            if isinstance(outcome, TaskScorer):
+                outcome = await outcome.for_task(ctx.task, site=Site(branch, outcome.name))
+        except (ModelError, BudgetExhausted, ToolError) as error:
+            ctx.report(failure_of(error, f"{branch.path or 'task'} {outcome.name}"))
+            return tuple(candidates)
         return await score_all(ctx, candidates, outcome=outcome, step=None, reduce=reduce, branch=branch)
     if scorer.kind == "step":
         step = scorer.step(around)

@@ -36,6 +36,8 @@ class Searcher:
     """Ids of passages by the candidate that rests on them."""
     invented: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Numbers that a candidate cites and no passage had."""
+    prefix: str = ""
+    """Stands before the ids of candidates: that of a later attempt of the whole strategy."""
 
     async def search(
         self, queries: Sequence[str], *, k: int, branch: Branch, occurrence: str = "0"
@@ -105,6 +107,7 @@ class Searcher:
 
     def cite(self, candidate: str, ids: Sequence[str], invented: Sequence[int] = ()) -> None:
         """Says what a candidate rests on; what no search of the task brought is no ground and is left out."""
+        candidate = f"{self.prefix}{candidate}"
         if invented:
             self.invented[candidate] = tuple(invented)
         known = {passage.id for found in self.found.values() for passage in found}

@@ -44,7 +44,7 @@ from phronesis.graphs.cost import CostLaw, Observable
 from phronesis.graphs.nodes.attempts import failure_of, unify_answers
 from phronesis.graphs.nodes.branching import fan_out
 from phronesis.graphs.nodes.reading import note_citations
-from phronesis.graphs.nodes.refine_loop import LoopState, RefineLoop, Verdict
+from phronesis.graphs.nodes.refine_loop import Assessment, LoopState, RefineLoop
 from phronesis.graphs.nodes.searching import UNIT
 from phronesis.graphs.policies.evidence import Rated, best_branch, distinct, relevance, within
 from phronesis.graphs.retrieval.sparc_branch import BranchRun, Found, context_manager
@@ -168,18 +168,18 @@ class Nodes:
             ctx.report(failure_of(error, site.where))
         return new[:width] or (question,)
 
-    async def assess(self, state: State, ctx: RunContext) -> Verdict:
+    async def assess(self, state: State, ctx: RunContext) -> Assessment:
         """The stop rule over the round's branches; no call of its own."""
         branches, selected = state["branches"], state["selected"]
         chosen = None if selected is None else branches[selected]
         if chosen is None:
-            return Verdict("continue", "", float("-inf"), "no branch came out")
+            return Assessment("continue", "", float("-inf"), "no branch came out")
         stops = [item is not None and item.stops for item in branches]
         rules = {"selected": chosen.stops, "majority": 2 * sum(stops) > len(stops)}
         decision: Literal["accept", "continue"] = "accept" if rules[self.knobs.stop_rule] else "continue"
-        return Verdict(decision, chosen.candidate.id, chosen.grounded, chosen.why)
+        return Assessment(decision, chosen.candidate.id, chosen.grounded, chosen.why)
 
-    async def merge(self, state: State, ctx: RunContext, verdict: Verdict) -> State:
+    async def merge(self, state: State, ctx: RunContext, verdict: Assessment) -> State:
         """The next round's evidence: the chosen branch's, with what complements it of the others'."""
         _may_search(ctx)
         selected, branches = state["selected"], state["branches"]

@@ -43,7 +43,7 @@ from phronesis.graphs.cost import CostLaw, Observable
 from phronesis.graphs.nodes.agent_knobs import AgentKnobs
 from phronesis.graphs.nodes.agent_loop import AgentLoop, Trace, budget_text, spending, spent_up
 from phronesis.graphs.nodes.attempts import unify_answers
-from phronesis.graphs.nodes.refine_loop import Decision, LoopState, RefineLoop, Verdict
+from phronesis.graphs.nodes.refine_loop import Assessment, Decision, LoopState, RefineLoop
 from phronesis.graphs.policies.plan import Plan
 from phronesis.graphs.policies.verdicts import ThreeWay, ruled, score
 from phronesis.graphs.strategy import Strategy
@@ -101,14 +101,14 @@ class Nodes:
         candidates = unify_answers((*state["candidates"], *made), ctx.answers)
         return {"candidates": candidates, "newest": trace.accepted, "trace": trace}
 
-    async def assess(self, state: State, ctx: RunContext) -> Verdict:
+    async def assess(self, state: State, ctx: RunContext) -> Assessment:
         """The verifier's verdict, held against its marks. Raises ModelError, BudgetExhausted."""
         number, trace = state["round"], state["trace"]
         answer = next((item for item in state["candidates"] if item.id == state["newest"]), None)
         if answer is None and trace.ended == "budget":
             raise ctx.root.account.deny(ctx.root.account.denied or "calls")
         if answer is None:
-            return Verdict("pivot", "", float("-inf"), "no answer was proposed")
+            return Assessment("pivot", "", float("-inf"), "no answer was proposed")
         sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=self.knobs.verdict_tokens)
         verifier = AttemptVerifier(client=ctx.client_of("verifier"), sampling=ctx.sampling("verifier", sampling))
         done = record(trace.steps, before=trace.seed, characters=self.knobs.record_characters)
@@ -128,7 +128,7 @@ class Nodes:
         }
         ctx.note("decision", f"verification{number}", shown)
         given_up = _says_nothing(answer.answer)
-        return Verdict(
+        return Assessment(
             _DECISIONS["PIVOT" if given_up else ruling.decision],
             answer.id,
             -1.0 if given_up else score(marks, ruling.decision),
@@ -136,7 +136,7 @@ class Nodes:
             found.handed_on,
         )
 
-    async def feedback(self, state: State, ctx: RunContext, verdict: Verdict) -> State:
+    async def feedback(self, state: State, ctx: RunContext, verdict: Assessment) -> State:
         """What the next attempt begins with; no call. Raises BudgetExhausted where the units of a tool are used up."""
         spent = spent_up(ctx)
         if spent is not None:
@@ -181,7 +181,7 @@ def _checked(found: Verification) -> str:
     return f"{marks}. {found.justification}".strip(". ")
 
 
-def _pool(state: State) -> list[tuple[Candidate, Verdict]]:
+def _pool(state: State) -> list[tuple[Candidate, Assessment]]:
     """What is to choose from, best verified first: each answer once, those judged SUCCESS if there is one, and no "None"
     where there is another answer."""
     known = {item.id: item for item in state["candidates"] if item.answer is not None}
@@ -189,7 +189,7 @@ def _pool(state: State) -> list[tuple[Candidate, Verdict]]:
     found = [pair for pair in rated if not _says_nothing(pair[0].answer)] or rated
     found = [pair for pair in found if pair[1].decision == "accept"] or found
     found.sort(key=lambda pair: -pair[1].score)
-    best: dict[str | None, tuple[Candidate, Verdict]] = {}
+    best: dict[str | None, tuple[Candidate, Assessment]] = {}
     for item, verdict in found:
         best.setdefault(item.answer, (item, verdict))
     return list(best.values())[:MOST]

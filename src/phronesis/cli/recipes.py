@@ -46,7 +46,7 @@ def show(name: Name, json: Json = False) -> None:
     typer.echo("\n[knobs]")
     for knob, value in recipe.knobs.model_dump(mode="json").items():
         typer.echo(f"  {knob} = {value!r}  {docs.get(knob, '')}")
-    for section in ("retrieval", "tools", "memory", "budget", "answer"):
+    for section in ("verify", "retrieval", "tools", "memory", "budget", "answer"):
         values = getattr(recipe.file, section)
         docs = field_docs(type(values))
         typer.echo(f"\n[{section}]")

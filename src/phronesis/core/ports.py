@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phronesis.core.budget import Branch
 from phronesis.core.chat import Batch, ChatRequest, LabelProbabilities, Reply
 from phronesis.core.concept import Concept, Evidence, Hit
 from phronesis.core.result import Candidate, MemoryRecall, MemoryWrite
+from phronesis.core.retrieval import Passage
 from phronesis.core.reward import RewardRequest, Rewards
 from phronesis.core.site import Site
 from phronesis.core.task import AnswerFormat, Task
+from phronesis.core.tool import ToolCall, ToolResult, ToolSpec
+from phronesis.core.verdict import Verdict
 
 Vectors = NDArray[np.float32]
 """Rows of unit length."""
@@ -123,11 +127,47 @@ class OutcomeScorer(Protocol):
     def name(self) -> str: ...
 
     def calls_for(self, candidate: Candidate) -> int:
-        """Model calls that scoring this attempt makes; exact, so that a cost law can count on it."""
+        """The most model calls that scoring this attempt makes."""
         ...
 
-    async def score(self, task: Task, candidate: Candidate, *, site: Site) -> float:
-        """In [0, 1]; higher is better. Raises ModelError, BudgetExhausted."""
+    async def score(self, task: Task, candidate: Candidate, *, site: Site) -> float | None:
+        """In [0, 1], higher is better; None where nothing could be found out. Raises ModelError, BudgetExhausted."""
+        ...
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """An outcome scorer that gives its reasons too: ``score`` is its verdict's figure."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def verify(self, task: Task, candidate: Candidate, *, site: Site) -> Verdict:
+        """What cannot be found out is ``unknown``. Raises ModelError, BudgetExhausted."""
+        ...
+
+
+@runtime_checkable
+class Advisor(Protocol):
+    """A verifier that writes what the next attempt is told, when there is to be one."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def advise(self, task: Task, candidate: Candidate, verdict: Verdict, *, site: Site) -> str:
+        """Feedback on a rejected attempt. At most ``ScorerCalls.advice`` calls. Raises ModelError, BudgetExhausted."""
+        ...
+
+
+@runtime_checkable
+class TaskScorer(Protocol):
+    """An outcome scorer that has to get ready for a task, so that all attempts at it are judged alike."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def for_task(self, task: Task, *, site: Site) -> OutcomeScorer:
+        """What judges the attempts at this task. At most ``ScorerCalls.task`` calls. Raises ModelError, BudgetExhausted."""
         ...
 
 
@@ -198,6 +238,29 @@ class ProgramRunner(Protocol):
 
     async def run(self, program: str, *, site: Site) -> ProgramRun:
         """A program's failure is a value, not an error. Raises ToolError when nothing can be run at all."""
+        ...
+
+
+class DocumentSearch(Protocol):
+    """Searches the recipe's documents; each search is journalled and counted."""
+
+    async def search(
+        self, queries: Sequence[str], *, k: int, branch: Branch, occurrence: str = "0"
+    ) -> tuple[tuple[Passage, ...], ...]:
+        """At most k passages of each query, nearest first. No model call. Raises BudgetExhausted, RetrievalError."""
+        ...
+
+
+class ToolCaller(Protocol):
+    """Calls the recipe's tools; each call is journalled and counted."""
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools there are."""
+        ...
+
+    async def call(self, call: ToolCall, *, site: Site) -> ToolResult:
+        """What the call brought; a tool's failure is a result. No model call. Raises AwaitingAnswer, ToolError."""
         ...
 
 

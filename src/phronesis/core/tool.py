@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from phronesis.core.ports import ConceptMemory
 from phronesis.core.retrieval import Passage, Retriever
 from phronesis.core.settings import Settings
+
+if TYPE_CHECKING:
+    from phronesis.core.ports import ConceptMemory
 
 ToolStatus = Literal["ok", "error", "refused"]
 """``refused``: not run, for want of budget, of a person's consent or of a tool of that name."""
