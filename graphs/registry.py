@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from phronesis.core.errors import UnknownStrategy
+from phronesis.core.errors import RecipeError, UnknownStrategy
 from phronesis.core.plugins import installed, load_named
 from phronesis.graphs.strategy import Strategy
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SHIPPED = {
     "bats": "phronesis.graphs.tool_use.bats:STRATEGY",
     "best_of_n": "phronesis.graphs.sampling.best_of_n:STRATEGY",
+    "deep_verifier": "phronesis.graphs.verification.deep_verifier:STRATEGY",
     "direct": "phronesis.graphs.sampling.direct:STRATEGY",
     "drag": "phronesis.graphs.retrieval.drag:STRATEGY",
     "early_stop_vote": "phronesis.graphs.sampling.early_stop_vote:STRATEGY",
@@ -31,7 +32,10 @@ SHIPPED = {
     "sparc_rag": "phronesis.graphs.retrieval.sparc_rag:STRATEGY",
     "weighted_vote": "phronesis.graphs.sampling.weighted_vote:STRATEGY",
 }
-INTERNAL = {"score_bank": "phronesis.graphs.sampling.score_bank:STRATEGY"}
+INTERNAL = {
+    "given": "phronesis.graphs.sampling.given:STRATEGY",
+    "score_bank": "phronesis.graphs.sampling.score_bank:STRATEGY",
+}
 """Found by name but not listed: commands run them, people do not write recipes for them."""
 
 
@@ -56,9 +60,15 @@ def find(name: str) -> Strategy[Any]:
 
 
 def around(strategy: Strategy[Any], section: VerifySection) -> Strategy[Any]:
-    """The strategy inside the loop of ``[verify]``; itself where nothing is to be verified."""
+    """The strategy inside the loop of ``[verify]``; itself where nothing is to be verified. Raises RecipeError for one that
+    is such a loop already."""
     if not section.strategy:
         return strategy
+    if strategy.verifies:
+        raise RecipeError(
+            f"the strategy {strategy.name!r} verifies its attempts itself, and [verify] would verify them again",
+            mend="leave verify.strategy out, or give [verify] to the strategy that makes the attempts",
+        )
     wrap: Callable[[Strategy[Any], VerifySection], Strategy[Any]]
     wrap = import_module("phronesis.graphs.verification.verified").verified
     return wrap(strategy, section)

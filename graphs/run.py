@@ -20,6 +20,7 @@ from phronesis.core.recording import Recording, tasks_of
 from phronesis.core.result import Result
 from phronesis.core.settings import Settings, load_settings
 from phronesis.core.task import Task
+from phronesis.core.tool import ToolSpec
 from phronesis.graphs.banks import Banks
 from phronesis.graphs.batches import batches, recorded_batches, solve_batch
 from phronesis.graphs.calibration import Calibration
@@ -36,6 +37,17 @@ from phronesis.graphs.sources import Sources
 from phronesis.graphs.unread_memory import UnreadMemory
 from phronesis.memory.mounts import MountedMemory
 from phronesis.memory.session import Memory
+
+
+def asked_about(recipe: Recipe, specs: Sequence[ToolSpec]) -> tuple[str, str] | None:
+    """What a run of the recipe with these tools may ask a person, in words, and the key that stops it; None = nobody
+    is asked."""
+    tool = next((spec.name for spec in specs if recipe.file.tools.asks(spec)), None)
+    if tool is not None:
+        return f"before {tool!r} is called", "tools.approve"
+    if recipe.file.verify.asks:
+        return f"about verdicts (verify.ask = {recipe.file.verify.ask!r})", "verify.ask"
+    return None
 
 
 class _Waits(NamedTuple):
@@ -147,11 +159,12 @@ class Run:
 
     def _check_answers(self, texts: bool) -> None:
         """Raises ConfigurationError where a question could come up that nobody could ever answer."""
-        asks = next((spec.name for spec in self.sources.specs if self.recipe.file.tools.asks(spec)), None)
-        if asks is not None and not texts and self.person.asker is None:
+        found = asked_about(self.recipe, self.sources.specs)
+        if found is not None and not texts and self.person.asker is None:
+            what, key = found
             raise ConfigurationError(
-                f"a person is asked before {asks!r} is called, nobody is there, and a run without texts cannot be resumed",
-                mend='keep the texts, or say [tools] approve = "none"',
+                f"a person is asked {what}, nobody is there, and a run without texts cannot be resumed",
+                mend=f'keep the texts, or set {key} = "none"',
             )
 
     def begin(
@@ -285,9 +298,9 @@ class Run:
 
     def _scorer_warnings(self, models: Mapping[str, str]) -> tuple[str, ...]:
         records = ScorerRecords(self.settings.home / "statistics.sqlite3")
-        return tuple(
-            records.warnings(models.get("solver", ""), scorers_of(self.recipe), self.recipe.file.answer.format)
-        )
+        scorers, verify = scorers_of(self.recipe), self.recipe.file.verify
+        format = self.recipe.file.answer.format
+        return tuple(records.warnings(models, scorers, format, verifier=verify.strategy, accept=verify.accept))
 
     @property
     def _calibration(self) -> Calibration:

@@ -45,5 +45,7 @@ class Strategy(Generic[K]):
     """Whether it searches documents, so that the recipe has to name some."""
     uses_tools: Callable[[K], bool] = lambda knobs: False
     """Whether it calls the tools of the recipe's section ``[tools]``."""
+    verifies: bool = False
+    """Whether it is itself a loop of attempts and verdicts, around which ``[verify]`` makes no sense."""
     scorers: Callable[[K], tuple[str, ...]] = lambda knobs: ()
     """The scorers the knobs name, as written; a run says so when one of them tested at chance."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
 
@@ -34,11 +34,23 @@ class VerifySection(BaseModel):
     """Which verdicts a person is asked about before they count: acceptances, rejections, those that are unknown or
     contradict themselves, or all."""
 
+    @property
+    def asks(self) -> bool:
+        """Whether a person may be asked."""
+        return bool(self.strategy) and self.ask != "none"
+
     @field_validator("strategy")
     @classmethod
     def _known(cls, value: str) -> str:
         if value:
             choose_scorer(value)
+        return value
+
+    @field_validator("ask")
+    @classmethod
+    def _about_something(cls, value: str, info: ValidationInfo) -> str:
+        if value != "none" and not info.data.get("strategy", "-"):
+            raise ValueError("a person would be asked about verdicts, and verify.strategy names no verifier")
         return value
 
     @property

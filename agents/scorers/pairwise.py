@@ -1,15 +1,16 @@
 """Pairwise judge: which of two solutions with different answers is right, asked in both orders.
 
 Source: the pairwise stand-in of the specification of sampling methods (S5; V1, section 5), as a round robin between the first
-attempts of each answer. A judge that prefers a place says the same in both orders, which gives both 0.5: inconsistency
-cancels out instead of deciding.
+attempts of each answer. A judge that prefers a place gives opposite verdicts in the two orders: such a pair is inconsistent,
+is noted, and by default counts for neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -30,16 +31,20 @@ class PairwiseOptions(ScorerOptions):
 
     answers: int = Field(default=4, ge=2)
     """Different answers compared, in the order they were first given; the others get no score."""
+    flipped: Literal["unknown", "half"] = "unknown"
+    """What a pair is worth whose verdict flips with the order: nothing to either, or the mean of both orders."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairwise:
     """Mean probability of an answer's solution to be preferred, in [0, 1]. g(g-1) calls for g answers, side by side.
 
-    With one answer there is nothing to compare: None."""
+    With one answer there is nothing to compare: None; so has an answer none of whose pairs is consistent."""
 
     client: ChatClient
     answers: int = 4
+    flipped: Literal["unknown", "half"] = "unknown"
+    note: Callable[[str, Mapping[str, Any]], None] = lambda key, data: None
     name: str = "pairwise"
 
     def calls_for(self, candidates: Sequence[Candidate]) -> int:
@@ -61,6 +66,7 @@ class Pairwise:
         compared = list(leaders)[: self.answers]
         pairs = [pair for left, right in combinations(compared, 2) for pair in ((left, right), (right, left))]
         names = {f"{site.occurrence}.{compared.index(a)}v{compared.index(b)}": 1 for a, b in pairs}
+        names_of = list(names)
         accounts = site.branch.account.split(names)
 
         async def ask(name: str, pair: tuple[str, str]) -> float:
@@ -74,9 +80,16 @@ class Pairwise:
         finally:
             site.branch.account.join(tuple(accounts))
         points: dict[str, list[float]] = {}
-        for (first, second), share in zip(pairs, won, strict=True):
-            points.setdefault(first, []).append(share)
-            points.setdefault(second, []).append(1.0 - share)
+        for place in range(0, len(pairs), 2):
+            (first, second), share, swapped = pairs[place], won[place], 1.0 - won[place + 1]
+            consistent = (share > 0.5) == (swapped > 0.5) or share == swapped
+            if not consistent:
+                of = [leaders[first].id, leaders[second].id]
+                shown = {"rule": "pairwise", "of": of, "consistent": False, "first": share, "swapped": swapped}
+                self.note(f"{site.key}.{names_of[place]}", shown)
+            if consistent or self.flipped == "half":
+                points.setdefault(first, []).extend((share, swapped))
+                points.setdefault(second, []).extend((1.0 - share, 1.0 - swapped))
         means = {answer: sum(part) / len(part) for answer, part in points.items()}
         return tuple(None if item.answer is None else means.get(item.answer) for item in candidates)
 
@@ -89,7 +102,9 @@ ENTRY = ScorerEntry(
     name="pairwise",
     kind="group",
     summary="solutions of different answers against each other, in both orders; g(g-1) calls for g answers",
-    build=lambda around, options: Pairwise(client=around.client("judge"), answers=options.answers),
+    build=lambda around, options: Pairwise(
+        client=around.client("judge"), answers=options.answers, flipped=options.flipped, note=around.note
+    ),
     options=PairwiseOptions,
     calls=_calls,
     roles=lambda options: {"judge": ("logprobs", "prefill")},

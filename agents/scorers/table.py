@@ -127,8 +127,11 @@ SHIPPED = {
     "backward": "phronesis.agents.scorers.backward:ENTRY",
     "execution": "phronesis.agents.scorers.execution:ENTRY",
     "pairwise": "phronesis.agents.scorers.pairwise:ENTRY",
+    "jury": "phronesis.agents.scorers.jury:ENTRY",
+    "debate": "phronesis.agents.scorers.debate:ENTRY",
     "reward_model": "phronesis.agents.scorers.reward_model:ENTRY",
     "process_reward": "phronesis.agents.scorers.process_reward:ENTRY",
+    "deep_verifier": "phronesis.agents.scorers.deep_verifier:ENTRY",
     "signals": "phronesis.agents.scorers.signals:ENTRY",
     "combined": "phronesis.agents.scorers.combined:ENTRY",
 }

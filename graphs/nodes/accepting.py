@@ -10,10 +10,12 @@ from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
 from phronesis.core.result import Candidate, MemoryRecall
 from phronesis.graphs.context import RunContext
 from phronesis.graphs.memory_section import MemorySection
+from phronesis.graphs.nodes.inner_run import round_of
 from phronesis.graphs.nodes.scoring import own_words, rate, recited, scorer_context
 from phronesis.graphs.policies.acceptance import GATE_VERSION, Acceptance, accept, agreement, contradicted
 
 NO_ANSWER = Acceptance(False, "there is no answer")
+REJECTED = Acceptance(False, "the verifier of the run rejects the answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,8 @@ async def judge_run(
     section: MemorySection,
     recalled: Sequence[MemoryRecall] = (),
 ) -> Judged:
-    """Whether the run's answer is accepted: agreement of the attempts, each in its latest version, and the verifier.
+    """Whether the run's answer is accepted: agreement of the attempts, each in its latest version, and the verifier. Under
+    ``[verify]`` the attempts of the answer's own round vote, and what that verifier, or a person, rejects is not accepted.
 
     The verifier is asked only where its figure decides something. Its calls are booked under ``memory/gate``, at most
     those of ``learning_cost``; when it fails, the answer is not accepted and the failure is reported. What an attempt
@@ -50,7 +53,13 @@ async def judge_run(
     winner = next((candidate for candidate in candidates if candidate.id == chosen), None)
     if winner is None or winner.answer is None:
         return _noted(ctx, Judged(acceptance=NO_ANSWER))
+    if _rejected(ctx, winner):
+        return _noted(
+            ctx, Judged(acceptance=REJECTED, no_failure="only a verifier that runs something can show a failure")
+        )
     scorer = choose_scorer(section.verifier)
+    others = [item for item in drawn if not ctx.answers.equal(item.answer or "", winner.answer)]
+    drawn = [item for item in drawn if round_of(item.id) == round_of(winner.id)]
     agreeing = [item for item in drawn if ctx.answers.equal(item.answer or "", winner.answer)]
     votes = {"votes": len(drawn), "agreeing": len(agreeing), "test": scorer.test, "consensus": section.consensus}
     lacking = agreement(**votes)  # type: ignore[arg-type]  # each value has its own type
@@ -67,12 +76,18 @@ async def judge_run(
     judged = Judged(
         acceptance=acceptance,
         chosen=winner,
-        others=_ranked([item for item in drawn if item not in agreeing]),
+        others=_ranked(others),
         score=score,
         verifier=f"{agreed}{scorer.text}/{GATE_VERSION}",
         no_failure=contradicted(score=score, test=scorer.test, least_score=section.least_score),
     )
     return _noted(ctx, judged)
+
+
+def _rejected(ctx: RunContext, winner: Candidate) -> bool:
+    """Whether the last verdict of ``[verify]`` on the answer is a rejection."""
+    verdicts = [item for item in ctx.reports.decisions if item.get("rule") == "verdict" and item["of"] == winner.id]
+    return bool(verdicts) and verdicts[-1]["label"] == "reject"
 
 
 def _noted(ctx: RunContext, judged: Judged) -> Judged:

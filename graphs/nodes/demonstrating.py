@@ -48,7 +48,8 @@ async def pin(ctx: RunContext, found: Demonstrations | None, m: int) -> None:
     async def shown() -> dict[str, Any]:
         return {"shown": m}
 
-    await ctx.effects.effect("#demonstrations", {"hash": found.hash, "m": m}, shown, note={"role": "demonstrations"})
+    key = f"{ctx.root.path}#demonstrations"
+    await ctx.effects.effect(key, {"hash": found.hash, "m": m}, shown, note={"role": "demonstrations"})
 
 
 async def measured(ctx: RunContext, client: ChatClient, request: ChatRequest, key: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -18,6 +19,7 @@ _TOLD = (
     "{question}\n\nAn earlier attempt at this was checked and not accepted. What the check says of it (the problem above "
     "stands as it is):\n{feedback}"
 )
+_LATER = re.compile(r"v\d+/")
 _SHOWN = 300
 """Characters of a source in a trajectory."""
 
@@ -102,6 +104,12 @@ def _sources(ctx: RunContext, before: set[str]) -> str:
         for number, item in enumerate(passages.values(), 1)
     ]
     return "Found on the way:\n" + "\n".join(lines) + "\n\nAttempt:\n" if lines else ""
+
+
+def round_of(id: str) -> str:
+    """What stands before the ids of an attempt's candidates: nothing for the first."""
+    found = _LATER.match(id)
+    return "" if found is None else found[0]
 
 
 def newest(advice: Sequence[str], window: int) -> str:

@@ -39,7 +39,6 @@ from pydantic import Field, field_validator
 from phronesis.agents.client.profile import Capability
 from phronesis.agents.scorers.table import ChosenScorer, choose_scorer, united
 from phronesis.agents.solver import Solver
-from phronesis.core.budget import Branch
 from phronesis.core.chat import Sampling
 from phronesis.core.errors import BudgetExhausted
 from phronesis.core.result import Candidate
@@ -248,7 +247,7 @@ class Nodes:
         ctx, name = runtime.context, _branch(state["round"], state["chain"])
         if not ctx.root.account.has_child(name):
             return {"refined": ()}
-        branch = Branch(name, ctx.root.account.child(name))
+        branch = ctx.root.at(name, ctx.root.account.child(name))
         start: ChainState = {"chain": state["chain"], "round": state["round"], "branch": branch}
         end = await self.chain_graph.ainvoke(start, context=ctx)
         return {"refined": (end["revised"],)}

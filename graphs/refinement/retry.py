@@ -32,7 +32,6 @@ from phronesis.agents.client.profile import Capability
 from phronesis.agents.retrier import Retrier, outcome_of
 from phronesis.agents.scorers.table import ChosenScorer, choose_scorer, united
 from phronesis.agents.solver import Solver
-from phronesis.core.budget import Branch
 from phronesis.core.chat import Sampling
 from phronesis.core.errors import BudgetExhausted
 from phronesis.core.result import Candidate
@@ -160,7 +159,7 @@ class Nodes:
 
         async def one(item: Candidate, memory: str) -> Candidate | None:
             thread = _thread(item)
-            site = Site(Branch(f"{thread}/r{number}", accounts[f"retry.{thread}"]), "solver")
+            site = Site(ctx.root.at(f"{thread}/r{number}", accounts[f"retry.{thread}"]), "solver")
             outcome = outcome_of(item, self.knobs.threshold)
             try:
                 reply = await retrier.retry(
@@ -202,7 +201,7 @@ class Nodes:
         names = {f"reselect.{_thread(item)}": 2 for item in retried}
         accounts = ctx.root.account.split(names)
         said = [f"{item.text.strip()}\n{outcome_of(item, self.knobs.threshold)}" for item in retried]
-        places = [Branch(f"{_thread(item)}/r{number}", accounts[f"reselect.{_thread(item)}"]) for item in retried]
+        places = [ctx.root.at(f"{_thread(item)}/r{number}", accounts[f"reselect.{_thread(item)}"]) for item in retried]
         found = await side_by_side([look(text, place) for text, place in zip(said, places, strict=True)])
         ctx.root.account.join(names)
         return list(found)

@@ -127,7 +127,9 @@ async def hold_race(ctx: RunContext, solver: Solver, lanes: int, wait_for: int) 
     """One call a lane, each on a sub-account; a lane that a limit stopped brings None. Cancelled calls are booked here,
     alike whether they were cancelled now or in an earlier session."""
     accounts = ctx.root.account.split({f"lane{index}": 1 for index in range(lanes)})
-    sites = [Site(Branch("", account), "solver", str(index)) for index, account in enumerate(accounts.values())]
+    sites = [
+        Site(Branch(ctx.root.path, account), "solver", str(index)) for index, account in enumerate(accounts.values())
+    ]
 
     async def run(index: int) -> Reply | None:
         try:
@@ -149,7 +151,7 @@ async def hold_race(ctx: RunContext, solver: Solver, lanes: int, wait_for: int) 
     begun = ctx.effects.begun([site.key for site in sites])
     before = [index for key in begun for index, site in enumerate(sites) if site.key == key]
     try:
-        end = await rules.hold(ctx.effects, "race", request, before=before)
+        end = await rules.hold(ctx.effects, f"{ctx.prefix}race", request, before=before)
         for index in end.cancelled:
             _book_cancelled(sites[index].branch.account)
     finally:

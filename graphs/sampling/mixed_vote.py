@@ -116,7 +116,8 @@ class Nodes:
         wanted = {name: count for name, count in kinds.items() if count}
         accounts = ctx.root.account.split(wanted)
         draws = {"chains": self.chains, "programs": self.programs}
-        drawn = await side_by_side([draws[name](ctx, Branch("", account)) for name, account in accounts.items()])
+        places = {name: Branch(ctx.root.path, account) for name, account in accounts.items()}
+        drawn = await side_by_side([draws[name](ctx, place) for name, place in places.items()])
         ctx.root.account.join(tuple(wanted))
         return {"candidates": unify_answers([item for part in drawn for item in part], ctx.answers)}
 
@@ -127,7 +128,7 @@ class Nodes:
             return {}
         broken = broken[: ctx.root.account.grant(len(broken))]
         accounts = ctx.root.account.split({f"repair.{item.id}": 1 for item in broken})
-        places = [Branch("", account) for account in accounts.values()]
+        places = [Branch(ctx.root.path, account) for account in accounts.values()]
         work = [repair(ctx, self.programmer(ctx), item, branch=at) for item, at in zip(broken, places, strict=True)]
         mended: list[Candidate] = []
         try:

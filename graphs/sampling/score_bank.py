@@ -56,7 +56,7 @@ def build(knobs: ScoreBankKnobs) -> CompiledStateGraph[Any, Any, Any, Any]:
         async def read() -> list[dict[str, Any]]:
             return [item.model_dump(mode="json") for item in ctx.bank(knobs.bank)]
 
-        found = await ctx.effects.effect("bank", {"bank": knobs.bank, "task": ctx.task.id}, read)
+        found = await ctx.effects.effect(f"{ctx.prefix}bank", {"bank": knobs.bank, "task": ctx.task.id}, read)
         unscored: dict[str, Any] = {"outcome": None, "step_scores": (), "reward": None, "scores": {}}
         candidates = tuple(Candidate.model_validate(item).model_copy(update=unscored) for item in found)
         return {"candidates": unify_answers(candidates, ctx.answers)}

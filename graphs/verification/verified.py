@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from langgraph.graph.state import CompiledStateGraph
 
 from phronesis.agents.scorers.table import ChosenScorer, ScorerCalls, united
-from phronesis.core.errors import ToolError
+from phronesis.core.errors import ModelError, ToolError
 from phronesis.core.result import Candidate
 from phronesis.core.verdict import Verdict
 from phronesis.graphs.context import RunContext
@@ -79,7 +79,8 @@ class Nodes:
         }
 
     async def assess(self, state: State, ctx: RunContext) -> Assessment:
-        """The verdict on the newest attempt. Raises ModelError, BudgetExhausted."""
+        """The verdict on the newest attempt; a verifier that fails could not tell. Raises BudgetExhausted, and AwaitingAnswer
+        where a person is asked."""
         number, id = state["round"] - 1, state.get("newest")
         attempt = next((item for item in state["candidates"] if item.id == id), None)
         if attempt is None:
@@ -88,16 +89,17 @@ class Nodes:
             return Assessment("continue", "", float("-inf"), NO_ANSWER, NO_ANSWER)
         branch = ctx.root.at(f"verify{number}")
         read = attempt.model_copy(update={"text": state["trajectory"] or attempt.text})
+        ready = state.get("bench")
         try:
-            ready = state.get("bench") or await bench(ctx, self.chosen, accept=self.section.accept, branch=branch)
+            ready = ready or await bench(ctx, self.chosen, accept=self.section.accept, branch=branch)
             verdict = await ready.verdict(ctx, read, state["others"], branch=branch)
             if self.section.reject_twice and verdict.label == "reject":
                 again = await ready.verdict(ctx, read, state["others"], branch=branch.at("again"))
                 verdict = again if again.label != "reject" else _agreeing(verdict, again)
-        except ToolError as error:
+        except (ModelError, ToolError) as error:
             ctx.report(failure_of(error, f"{branch.path} {self.chosen.name}"))
-            verdict, ready = Verdict(label="unknown", reason=error.message), None
-        verdict = await reviewed(ctx, verdict, attempt, asks=self.section.ask, branch=branch)
+            verdict = Verdict(label="unknown", reason=error.message)
+        verdict = await reviewed(ctx, verdict, read, asks=self.section.ask, branch=branch)
         shown = {"rule": "verdict", "of": attempt.id, "answer": attempt.answer, **verdict.model_dump(mode="json")}
         ctx.note("decision", f"verdict{number}", shown)
         accepted = verdict.label == "accept"
@@ -113,15 +115,21 @@ class Nodes:
 
     async def feedback(self, state: State, ctx: RunContext, assessment: Assessment) -> State:
         """What the next attempt is told. At most the verifier's calls for advice. Raises ModelError, BudgetExhausted."""
-        advice = state.get("advice", ())
         if not self.section.feedback:
             return {}
+        told = await self._told(state, ctx, assessment)
+        if told:
+            number = state["round"] - 1
+            ctx.note("decision", f"feedback{number}", {"rule": "feedback", "attempt": number, "text": told})
+        return {"advice": (*state.get("advice", ()), told)}
+
+    async def _told(self, state: State, ctx: RunContext, assessment: Assessment) -> str:
         number, verdict, ready = state["round"] - 1, assessment.verdict, state.get("bench")
         attempt = next((item for item in state["candidates"] if item.id == assessment.of), None)
         if verdict is None or ready is None or attempt is None or verdict.label == "unknown":
-            return {"advice": (*advice, assessment.advice)}
+            return assessment.advice if verdict is None else verdict.feedback
         read = attempt.model_copy(update={"text": state["trajectory"] or attempt.text})
-        return {"advice": (*advice, await ready.advice(ctx, read, verdict, branch=ctx.root.at(f"verify{number}")))}
+        return await ready.advice(ctx, read, verdict, branch=ctx.root.at(f"verify{number}"))
 
 
 def _agreeing(first: Verdict, second: Verdict) -> Verdict:
@@ -206,5 +214,6 @@ def verified(inner: Strategy[K], section: VerifySection) -> Strategy[K]:
         cost=lambda knobs: composed(inner.cost(knobs), chosen.calls, section),
         supersteps=lambda knobs: _loop(inner, knobs, section, chosen).supersteps,
         needs=lambda knobs: united((inner.needs(knobs), chosen.roles)),
+        verifies=True,
         scorers=lambda knobs: (*inner.scorers(knobs), chosen.text),
     )

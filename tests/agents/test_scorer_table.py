@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phronesis.agents.scorers.table import SHIPPED, ScorerCalls, ScorerKind, choose_scorer, find_scorer, scorer_names
+from phronesis.agents.scorers.table import (
+    SHIPPED,
+    ScorerCalls,
+    ScorerContext,
+    ScorerKind,
+    choose_scorer,
+    find_scorer,
+    scorer_names,
+)
 from phronesis.core.errors import RecipeError
 from phronesis.core.named import NamedSpec
 from phronesis.core.ports import GroupScorer, OutcomeScorer, StepScorer
@@ -144,16 +152,10 @@ class TestCalls:
         assert choose_scorer("self_certainty").logprobs and not choose_scorer("generative").logprobs
 
     def test_built_scorers_keep_the_ports(self) -> None:
-        around: Any = type(
-            "Around",
-            (),
-            {
-                "client": staticmethod(lambda role: None),
-                "sampling": staticmethod(lambda role, default: default),
-                "answers": None,
-                "programs": None,
-            },
-        )()
+        nobody: Any = None
+        around = ScorerContext(
+            client=lambda role: nobody, sampling=lambda role, default: default, answers=nobody, programs=nobody
+        )
         outcome: OutcomeScorer = choose_scorer("generative").outcome(around)
         step: StepScorer = choose_scorer("step_judge").step(around)
         group: GroupScorer = choose_scorer("pairwise").group(around)

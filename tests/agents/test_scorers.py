@@ -428,7 +428,9 @@ class TestPairwise:
     @pytest.mark.parametrize("first", [0.99, 0.5, 0.01])
     def test_a_judge_that_prefers_a_place_says_nothing(self, serve: Serve, first: float) -> None:
         server = serve(lambda request, index: FakeReply("A", top={"A": math.log(first), "B": math.log(1 - first)}))
-        assert score(server, "pairwise", (RIGHT, WRONG, THIRD)).value == (pytest.approx(0.5),) * 3
+        even = (pytest.approx(0.5),) * 3
+        assert score(server, 'pairwise(flipped="half")', (RIGHT, WRONG, THIRD)).value == even
+        assert score(server, "pairwise", (RIGHT, WRONG, THIRD)).value == (even if first == 0.5 else (None,) * 3)
 
     @pytest.mark.parametrize("attempts", [(RIGHT, AGREES), (RIGHT,), ()])
     def test_one_answer_is_compared_with_nothing(self, serve: Serve, attempts: tuple[Candidate, ...]) -> None:

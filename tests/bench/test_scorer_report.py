@@ -131,7 +131,8 @@ class TestReport:
         assert found.scored == 5
         assert found.pooled.value == pytest.approx(5 / 6) and found.within.value == 0.5
         assert (found.best.value, found.vote.value, found.best_gain.value) == (0.5, 0.5, -0.5)
-        assert (found.accepts_right, found.accepts_wrong) == (pytest.approx(2 / 3), 0.5)
+        shares = (found.verdicts.accepts_right, found.verdicts.accepts_wrong, found.verdicts.unknown)
+        assert shares == (pytest.approx(2 / 3), pytest.approx(1 / 3), pytest.approx(1 / 6))
         assert (found.calls, found.tokens, found.seconds) == (2.0, 100.0, 0.5)
         assert found.at_chance
 
@@ -144,7 +145,7 @@ class TestReport:
         found = report((question("5", ("5", None), ("7", None)),), "s", cost=(4, 4, 4.0))
         assert found.scored == 0 and found.at_chance and math.isnan(found.pooled.value)
         data = found.to_json()
-        assert data["pooled"] == [None, None, None] and data["accepts_right"] is None and data["at_chance"] is True
+        assert data["pooled"] == [None, None, None] and data["unknown"] == 1.0 and data["at_chance"] is True
 
     def test_without_a_mixed_question_the_pooled_area_decides(self) -> None:
         bank = (question("5", ("5", 0.9), ("5", 0.8)), question("5", ("7", 0.1), ("8", 0.2)))

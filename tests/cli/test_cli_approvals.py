@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from screens import Screen
 from typer.testing import CliRunner, Result
 
 from phronesis.cli.main import app
@@ -215,45 +212,3 @@ class TestOnATerminal:
         shown = cli("runs", "show", run["run_id"]).stdout
         gone_on = cli(*command_in(shown))
         assert gone_on.exit_code == 0 and (texts(sent), server.calls) == (["hello"], 2)
-
-
-class Screen:
-    """A command on a terminal of its own."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.handle, inside = pty.openpty()
-        self.seen = b""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "phronesis", *arguments],
-            stdin=inside,
-            stdout=inside,
-            stderr=inside,
-            env={**os.environ, "TERM": "dumb", "COLUMNS": "120"},
-            start_new_session=True,
-        )
-        os.close(inside)
-        self._from = 0
-
-    def _read(self) -> bool:
-        try:
-            piece = os.read(self.handle, 65536)
-        except OSError:
-            return False
-        self.seen += piece
-        return bool(piece)
-
-    def wait_for(self, pattern: bytes) -> None:
-        """Reads until what is new ends like this."""
-        end = time.monotonic() + 60
-        while not re.search(pattern, self.seen[self._from :]):
-            assert time.monotonic() < end and self._read(), self.seen.decode(errors="replace")
-        self._from = len(self.seen)
-
-    def say(self, line: str) -> None:
-        os.write(self.handle, line.encode() + b"\n")
-
-    def end(self) -> int:
-        while self._read():
-            pass
-        os.close(self.handle)
-        return self.process.wait(60)

@@ -41,7 +41,17 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.n": 5, "knobs.scorer": "self_certainty"},
         {"knobs.n": 4, "knobs.scorer": "judge"},
         {"knobs.n": 4, "knobs.scorer": "judge", "budget.calls": 6},
+        {"knobs.n": 3, "knobs.scorer": "jury(jurors=2)", "budget.calls": 6},
+        {"knobs.n": 3, "knobs.scorer": "debate(rounds=2)", "budget.depth": 4},
+        {"knobs.n": 2, "knobs.scorer": 'deep_verifier(checker="model")', "budget.calls": 8},
         {"knobs.n": 4, "knobs.scorer": "step_judge", "budget.tokens": 3000},
+    ],
+    "deep_verifier": [
+        {"knobs.rounds": 2},
+        {"knobs.rounds": 1, "knobs.questions": "pick", "knobs.decide": "checks", "budget.calls": 9},
+        {"knobs.rounds": 1, "knobs.decide": "expectation", "knobs.parallel": True, "budget.tokens": 4000},
+        {"knobs.solver": "self_consistency", "knobs.solver_knobs": {"k": 2}, "knobs.checker": "model", "budget.depth": 7},
+        {"knobs.rounds": 1, "knobs.reject_twice": True, "budget.seconds": 0.5},
     ],
     "direct": [{}],
     "drag": [
@@ -224,8 +234,10 @@ def check_tokens(result: Result, calls: list[Event], limit: object, in_flight: i
         assert result.usage.prompt_tokens + result.usage.completion_tokens <= limit + sum(largest)
 
 
-def go_through(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def go_through(name: str, seed: int, monkeypatch: pytest.MonkeyPatch, **more: object) -> None:
+    """``more``: keys of the recipe, ``verify__rounds`` for verify.rounds."""
     overrides = dict(OVERRIDES[name][seed % len(OVERRIDES[name])])
+    overrides |= {key.replace("__", "."): value for key, value in more.items()}
     timed = "budget.seconds" in overrides
     monkeypatch.setenv("PHRONESIS_RETRIES", str(seed % 2))
     with faulty(seed) as server, faulty_rewards(seed) as rewards:

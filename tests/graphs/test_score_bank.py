@@ -324,11 +324,11 @@ class TestRecords:
     def test_at_chance_and_below_is_said(self, settings: Settings, auroc: float | None, warned: bool) -> None:
         records = self.records(settings)
         records.save([of_test(auroc=auroc)])
-        found = records.warnings("fake", ["self_certainty", "self_certainty"], "number")
+        found = records.warnings({"solver": "fake"}, ["self_certainty", "self_certainty"], "number")
         assert len(found) == int(warned)
-        assert not records.warnings("other", ["self_certainty"], "number")
-        assert not records.warnings("fake", ["self_certainty"], "text")
-        assert not records.warnings("fake", ["judge"], "number")
+        assert not records.warnings({"solver": "other"}, ["self_certainty"], "number")
+        assert not records.warnings({"solver": "fake"}, ["self_certainty"], "text")
+        assert not records.warnings({"solver": "fake"}, ["judge"], "number")
 
     def test_a_result_says_it_and_says_it_again_after_a_resume(self, serve: Serve, settings: Settings) -> None:
         serve(agents)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from phronesis.bench.dataset import Example, canonical_gold
+from phronesis.bench.metrics.verdicts import Judged, VerdictCounts, count_verdicts
 from phronesis.bench.ranking import Graded, Interval, auroc, auroc_within, bootstrap, mean_interval, paired
 from phronesis.core.result import Candidate, Result
 from phronesis.graphs.policies.voting import majority, weighted_vote
@@ -24,8 +25,9 @@ class GradedQuestion:
 
     @property
     def by_answer(self) -> Mapping[str, bool]:
-        """Whether each readable answer is right."""
-        pairs = zip(self.candidates, self.right, strict=True)
+        """Whether each readable answer is right; given attempts may be labelled otherwise though their answers are equal,
+        and then the first of them counts."""
+        pairs = zip(self.candidates[::-1], self.right[::-1], strict=True)
         return {item.answer: right for item, right in pairs if item.answer is not None}
 
 
@@ -52,12 +54,15 @@ class ScorerReport:
     """One scorer on one bank. Intervals are percentile bootstraps over questions."""
 
     scorer: str
+    questions: int
     scored: int
     """Attempts that have a figure."""
     pooled: Interval
     """AUROC over all attempts."""
     within: Interval
     """AUROC between attempts at the same question, each mixed question counting once."""
+    mixed: int
+    """Questions with both right and wrong attempts that have a figure."""
     best: Interval
     """Accuracy of the highest-scored attempt."""
     vote: Interval
@@ -66,10 +71,12 @@ class ScorerReport:
     """Weighted vote less majority, paired."""
     best_gain: Interval
     """Highest-scored attempt less majority, paired."""
-    accepts_right: float
-    """Share of right attempts scored 0.5 or more."""
-    accepts_wrong: float
-    """Share of wrong attempts scored 0.5 or more."""
+    accept: float
+    """Lowest figure that counts as accepted: the scorer's own, whatever a recipe sets."""
+    verdicts: VerdictCounts
+    """At that figure, over the attempts with a readable answer: a loop asks of no others. No figure = unknown."""
+    balanced: Interval
+    """Balanced accuracy of these verdicts."""
     calls: float
     """Model calls per scored attempt."""
     tokens: float
@@ -79,12 +86,20 @@ class ScorerReport:
 
     @property
     def at_chance(self) -> bool:
-        """Whether nothing says that it ranks better than chance: the within-question AUROC is 0.5 or less, or not known."""
-        value = self.pooled.value if math.isnan(self.within.value) else self.within.value
-        return not value > 0.5
+        """Whether nothing says that it ranks better than chance: the deciding area is 0.5 or less, or not known."""
+        return not self.area.value > 0.5
+
+    @property
+    def area(self) -> Interval:
+        """The area that decides: within a question; pooled where so few questions are mixed that it says nothing (fewer than
+        10 and fewer than a third)."""
+        few = self.mixed < 10 and 3 * self.mixed < self.questions
+        return self.pooled if few or math.isnan(self.within.value) else self.within
 
     def to_json(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "verdicts"}
+        data |= {name: getattr(self.verdicts, name) for name in _OF_VERDICTS}
+        data["verdicts"] = asdict(self.verdicts)
         for name, item in data.items():
             if isinstance(item, Interval):
                 figures = (item.value, item.low, item.high)
@@ -92,6 +107,9 @@ class ScorerReport:
             elif isinstance(item, float):
                 data[name] = None if math.isnan(item) else round(item, 4)
         return {**data, "at_chance": self.at_chance}
+
+
+_OF_VERDICTS = ("accepts_right", "accepts_wrong", "precision", "recall", "f1", "unknown", "sameness")
 
 
 def majority_accuracy(questions: Sequence[GradedQuestion]) -> list[float]:
@@ -125,16 +143,21 @@ def best_accuracy(questions: Sequence[GradedQuestion], scorer: str) -> list[floa
     """1 or 0 per question: the highest-scored readable attempt is right; ties to the first."""
     found = []
     for question in questions:
-        readable = [item for item in question.candidates if item.answer is not None]
-        best = max(readable, key=lambda item: _figure(item, scorer, -1.0), default=None)
-        found.append(_chosen(question, best.answer if best is not None else None))
+        pairs = zip(question.candidates, question.right, strict=True)
+        readable = [(_figure(item, scorer, -1.0), right) for item, right in pairs if item.answer is not None]
+        found.append(float(max(readable, key=lambda pair: pair[0])[1]) if readable else 0.0)
     return found
 
 
 def report(
-    questions: Sequence[GradedQuestion], scorer: str, *, cost: tuple[int, int, float] = (0, 0, 0.0)
+    questions: Sequence[GradedQuestion],
+    scorer: str,
+    *,
+    accept: float = 0.5,
+    cost: tuple[int, int, float] = (0, 0, 0.0),
 ) -> ScorerReport:
-    """The scorer's report; ``cost`` = (calls, tokens, seconds) of scoring the whole bank."""
+    """The scorer's report; ``accept``: lowest figure that counts as accepted; ``cost`` = (calls, tokens, seconds) of scoring
+    the whole bank."""
     graded = [
         [
             (figure, right)
@@ -143,34 +166,43 @@ def report(
         ]
         for question in questions
     ]
-    flat = [pair for part in graded for pair in part]
+    judged = [_judged(question, scorer, accept) for question in questions]
+    scored = sum(len(part) for part in graded)
     plain = majority_accuracy(questions)
     best, vote = best_accuracy(questions, scorer), weighted_accuracy(questions, scorer)
-    calls, tokens, seconds = (total / len(flat) if flat else 0.0 for total in cost)
+    calls, tokens, seconds = (total / scored if scored else 0.0 for total in cost)
     return ScorerReport(
         scorer=scorer,
-        scored=len(flat),
+        questions=len(questions),
+        scored=scored,
         pooled=bootstrap(graded, _pooled),
         within=bootstrap(graded, auroc_within),
+        mixed=sum(len({right for _, right in part}) > 1 for part in graded),
         best=mean_interval(best),
         vote=mean_interval(vote),
         vote_gain=paired(plain, vote),
         best_gain=paired(plain, best),
-        accepts_right=_share(flat, lambda pair: pair[1]),
-        accepts_wrong=_share(flat, lambda pair: not pair[1]),
+        accept=accept,
+        verdicts=_counted(judged),
+        balanced=bootstrap(judged, lambda parts: _counted(parts).balanced),
         calls=calls,
         tokens=tokens,
         seconds=seconds,
     )
 
 
+def _judged(question: GradedQuestion, scorer: str, accept: float) -> list[Judged]:
+    pairs = zip(question.candidates, question.right, strict=True)
+    figures = [(item.scores.get(scorer), right) for item, right in pairs if item.answer is not None]
+    return [(None if figure is None else figure >= accept, right) for figure, right in figures]
+
+
+def _counted(parts: Sequence[Sequence[Judged]]) -> VerdictCounts:
+    return count_verdicts(pair for part in parts for pair in part)
+
+
 def _pooled(parts: Sequence[Sequence[Graded]]) -> float:
     return auroc([pair for part in parts for pair in part])
-
-
-def _share(graded: Sequence[Graded], counted: Callable[[Graded], bool]) -> float:
-    kept = [pair for pair in graded if counted(pair)]
-    return sum(score >= 0.5 for score, _ in kept) / len(kept) if kept else math.nan
 
 
 def _figure(item: Candidate, scorer: str, missing: float) -> float:

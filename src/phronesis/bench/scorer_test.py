@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from phronesis.agents.scorers.table import choose_scorer
 from phronesis.bench.dataset import Example
+from phronesis.bench.given_attempts import GivenQuestion, digest, unlabelled
 from phronesis.bench.scorer_report import GradedQuestion, ScorerReport, grade, report
-from phronesis.core.errors import ConfigurationError
+from phronesis.core.errors import ConfigurationError, SetupError
 from phronesis.core.journal import FILE_NAME, Event, read_events
 from phronesis.core.result import Result
 from phronesis.core.settings import Settings
@@ -50,6 +54,42 @@ async def record_bank(
         async for _ in run.solve_all(tasks, parallel=parallel):
             pass
         return run.id
+
+
+def given_recipe(file: Path, models: Mapping[str, Any], format: str) -> Recipe:
+    """The recipe whose run holds the attempts of such a file (bench/given_attempts.py)."""
+    data = {
+        "schema": "phronesis/recipe/1",
+        "name": "given",
+        "strategy": "given",
+        "knobs": {"attempts": str(file)},
+        "models": dict(models),
+        "answer": {"format": format},
+        "calibration": "frozen",
+    }
+    return Recipe.from_data(data, source="scorers test")
+
+
+async def record_given(
+    questions: Sequence[GivenQuestion],
+    *,
+    models: Mapping[str, Any],
+    format: str,
+    settings: Settings,
+    parallel: int,
+    listener: Listener | None = None,
+) -> str:
+    """A run that holds the given attempts; its id. The file it reads lies in the home folder while it is made."""
+    file = settings.home / "given" / f"{digest(questions)}-{os.getpid()}.jsonl"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(unlabelled(questions))
+    except OSError as error:
+        raise SetupError(f"cannot write {str(file)!r}: {error.strerror}", mend="set PHRONESIS_HOME") from None
+    recipe, tasks = given_recipe(file, models, format), [question.task for question in questions]
+    run = await record_bank(recipe, tasks, settings=settings, parallel=parallel, listener=listener)
+    file.unlink(missing_ok=True)
+    return run
 
 
 async def score_bank(
@@ -111,9 +151,19 @@ def reports(
 ) -> tuple[tuple[GradedQuestion, ...], tuple[ScorerReport, ...]]:
     """The graded questions, and a report per scorer in the order given. Raises ConfigurationError when no task has a gold
     answer."""
-    questions = grade(results, examples)
+    return reported(grade(results, examples), scorers, spent)
+
+
+def reported(
+    questions: Sequence[GradedQuestion], scorers: Sequence[str], spent: Mapping[str, tuple[int, int, float]]
+) -> tuple[tuple[GradedQuestion, ...], tuple[ScorerReport, ...]]:
+    """The same of questions that are graded already. Raises ConfigurationError when there is none."""
     if not questions:
         raise ConfigurationError(
             "no task of the bank is in the data set", mend="give the data set the bank was made of"
         )
-    return tuple(questions), tuple(report(questions, scorer, cost=spent.get(scorer, (0, 0, 0.0))) for scorer in scorers)
+    found = []
+    for scorer in scorers:
+        cost, accept = spent.get(scorer, (0, 0, 0.0)), choose_scorer(scorer).accept
+        found.append(report(questions, scorer, accept=accept, cost=cost))
+    return tuple(questions), tuple(found)

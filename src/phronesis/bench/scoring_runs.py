@@ -43,7 +43,12 @@ def format_of(settings: Settings, run: str) -> AnswerFormat:
     return cast(AnswerFormat, answer_of(settings, run)["format"])
 
 
+def models_of(settings: Settings, run: str) -> dict[str, str]:
+    """The models of a run by role."""
+    return dict(started(settings, run)["models"])
+
+
 def model_of(settings: Settings, bank: str) -> str:
     """The model that drew the attempts."""
-    models = started(settings, bank)["models"]
+    models = models_of(settings, bank)
     return str(models.get("solver") or next(iter(models.values()), ""))

@@ -1,13 +1,15 @@
 """Questions to a person on a terminal, and open ones in print. What they are about was written by models: it is shown as
-plain text, and whole, because what is not seen cannot be approved."""
+plain text. A tool's arguments are shown whole, because what is not seen cannot be approved; of an attempt that a verdict is
+about, what is left out is said."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import orjson
 
@@ -15,7 +17,10 @@ from phronesis.cli.plain import counted, plain, plain_lines
 from phronesis.core.asking import Answer, Question, answer_command, read_answer
 from phronesis.core.errors import ConfigurationError
 
-_LETTERS = {"a": "approve", "r": "reject", "e": "edit"}
+_LETTERS = {"a": "approve", "r": "reject", "e": "edit", "o": "overrule"}
+_PROMPTS = {"approve": "[a]pprove", "reject": "[r]eject", "edit": "[e]dit the arguments", "overrule": "[o]verrule"}
+SHOWN = 1500
+"""Characters of a text that a verdict is about: its beginning and its end."""
 
 
 def can_ask(*, json: bool) -> bool:
@@ -26,6 +31,8 @@ def can_ask(*, json: bool) -> bool:
 def question_lines(question: Question) -> list[str]:
     """The question in full. Texts of several lines stand below their name as they are."""
     lines = [f"task {plain(question.task, 80)}: {plain(question.text) or 'journalled without texts'}"]
+    if "label" in question.request:
+        return [*lines, *verdict_lines(question.request)]
     if "tool" not in question.request:
         shown = orjson.dumps(question.request, option=orjson.OPT_INDENT_2).decode() if question.request else ""
         return [*lines, *(f"  {line}" for line in plain_lines(shown).splitlines())]
@@ -45,8 +52,43 @@ def open_lines(run: str, questions: Sequence[Question], *, texts: bool = True) -
     for question in questions:
         lines += ["", *question_lines(question)]
         lines += [f"  answer     {answer_command(run, question)}"] if texts else []
-    said = "instead of approve: reject, 'reject: reason', 'edit: {\"argument\": value}'"
-    return [*lines, "", said if texts else "journalled without texts, it cannot be resumed: start a new run"]
+        lines += [f"  or         {answer_command(run, question, choice)}" for choice in question.reasoned if texts]
+    if not texts:
+        return [*lines, "", "journalled without texts, it cannot be resumed: start a new run"]
+    if all(question.reasoned for question in questions):
+        return lines
+    return [*lines, "", "instead of approve: reject, 'reject: reason', 'edit: {\"argument\": value}'"]
+
+
+def verdict_lines(request: Mapping[str, Any]) -> list[str]:
+    """What a verdict is about and what it rests on: question, attempt and answer, then label, figure, reasons, criteria."""
+    lines = [*_block("question", request.get("question")), *_block("attempt", request.get("attempt"))]
+    lines.append(f"  its answer {plain(str(request.get('answer')))}")
+    score = request.get("score")
+    verdict = f"{request['label']}{'' if score is None else f' ({score:.2f})'}"
+    verdict += "" if request.get("consistent", True) else ", and it contradicts itself"
+    lines += [f"  verdict    {verdict}", *_block("reason", request.get("reason"))]
+    for item in request.get("criteria", ()):
+        figure = "" if item.get("score") is None else f" ({item['score']:.2f})"
+        said = f"{item.get('choice') or 'unknown'}{figure} {item.get('reason', '')}"
+        lines.append(f"  criterion  {plain(str(item.get('criterion')))}: {plain(said)}".rstrip())
+    return lines
+
+
+def _block(name: str, text: object) -> list[str]:
+    """A named text, below its name where it has several lines; nothing for none."""
+    shown = plain_lines(shortened(str(text or "")))
+    if "\n" not in shown:
+        return [f"  {name:<10} {shown}"] if shown else []
+    return [f"  {name}", *(f"    | {line}" for line in shown.splitlines())]
+
+
+def shortened(text: str, most: int = SHOWN) -> str:
+    """The beginning and the end of a long text, with a line between them that says how much is left out."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half].rstrip()}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:].lstrip()}"
 
 
 class TerminalAsker:
@@ -74,14 +116,17 @@ class TerminalAsker:
 
     def _asked(self, question: Question) -> Answer | None:
         print("\n".join(["", *question_lines(question)]), file=sys.stderr, flush=True)
+        prompt = f"  {', '.join(_PROMPTS.get(choice, choice) for choice in question.choices)}? "
         while True:
-            said = _read("  [a]pprove, [r]eject, [e]dit the arguments? ")
+            said = _read(prompt)
             if said is None:
                 return None
             word, colon, rest = said.partition(":")
             choice = _LETTERS.get(word.strip().lower(), word.strip().lower())
             if choice == "edit" and not rest.strip():
                 rest = _read("  arguments as JSON: ") or ""
+            elif choice in question.reasoned and not rest.strip():
+                rest = _read("  why? (it becomes the verdict's reason) ") or ""
             elif choice == "reject" and not colon:
                 rest = _read("  why? (the model reads it; Enter for nothing) ") or ""
             try:

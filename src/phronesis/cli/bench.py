@@ -13,6 +13,7 @@ from phronesis.cli import (
     bench_inspect,
     bench_memory,
     bench_report,
+    bench_rounds,
     bench_sets,
     bench_show,
     bench_suite,
@@ -104,6 +105,7 @@ def run(
 bench_worker.register(app)
 bench_inspect.register(app)
 bench_report.register(app)
+bench_rounds.register(app)
 bench_memory.register(app)
 bench_audit.register(app)
 bench_comparing.register(app)

@@ -75,6 +75,12 @@ def _decision(data: Any) -> str:
         return f"gate: {'hard, refining' if data['hard'] else 'good enough'} ({data['reason']})"
     if data["rule"] == "acceptance":
         return f"memory: {'accepted' if data['accepted'] else 'nothing learned'} ({data['reason']})"
+    if data["rule"] == "verdict":
+        from phronesis.cli.verdict_tree import verdict_line
+
+        return verdict_line(data)
+    if data["rule"] == "feedback":
+        return f"told the next attempt: {plain(str(data.get('text', '')), 200)}"
     told = {name: value for name, value in data.items() if name != "rule" and value not in ({}, [], "", None)}
     return f"{data['rule']}: {', '.join(f'{name} {plain(str(value), 100)}' for name, value in told.items())}"
 
@@ -112,6 +118,7 @@ class Progress:
         self._started = time.monotonic()
         self._lines: list[str] = []
         self._candidates: dict[str, dict[str, dict[str, Any]]] = {}
+        self._judged: set[tuple[str, object]] = set()
         self._task = ""
 
     def __enter__(self) -> Progress:
@@ -166,12 +173,21 @@ class Progress:
             self._hear_of_many(event)
             return
         line = describe(event)
-        if line is None:
+        if line is None or self._said_before(event):
             return
         prefix = f"[{plain(event.task, 60)}] " if (self.total or 0) > 1 else ""
         if self._live is None:
             print(f"{prefix}{line}", file=sys.stderr, flush=True)
         self._lines = [*self._lines[-7:], f"{prefix}{line}"]
+
+    def _said_before(self, event: Event) -> bool:
+        """Whether it is the assessment that a verdict was made of."""
+        if event.type == "decision" and event.data["rule"] in ("verdict", "assessment"):
+            place = (event.task, event.data.get("of"))
+            if event.data["rule"] == "assessment":
+                return place in self._judged
+            self._judged.add(place)
+        return False
 
     def _hear_of_many(self, event: Event) -> None:
         """On a terminal the last failed tasks; elsewhere a line whenever another twentieth of the tasks is done."""
@@ -205,6 +221,7 @@ class Progress:
             self._done += 1
             self._failed += event.data["result"]["status"] == "failed"
             self._candidates.pop(event.task, None)
+            self._judged = {place for place in self._judged if place[0] != event.task}
         if event.type in ("node", "score") and "candidates" in event.data and not self._many:
             self._task = event.task
             shown = self._candidates.setdefault(event.task, {})

@@ -39,9 +39,12 @@ def show(name: Name, json: Json = False) -> None:
         typer.echo(orjson.dumps(recipe.to_data(), option=orjson.OPT_INDENT_2).decode())
         return
     from phronesis.cli.fields import field_docs
+    from phronesis.cli.verify_lines import verify_line
 
     typer.echo(f"{recipe.name}: {recipe.file.description}")
     typer.echo(f"strategy {recipe.strategy.name}: {recipe.strategy.summary} ({recipe.strategy.paper})")
+    if (line := verify_line(recipe.file.verify)) is not None:
+        typer.echo(line)
     docs = field_docs(recipe.strategy.knobs)
     typer.echo("\n[knobs]")
     for knob, value in recipe.knobs.model_dump(mode="json").items():

@@ -21,6 +21,8 @@ Examples:
 
   phronesis run react --tool calculator --tool "python(seconds=5)" --approve all "..."
 
+  phronesis run self_consistency --verify "generative(votes=4)" --verify-ask reject "..."
+
   cat question.txt | phronesis run direct -
 """
 
@@ -50,6 +52,17 @@ def run(
     approve: Annotated[
         str | None,
         typer.Option(help="Before which tool calls a person is asked: dangerous, all or none (tools.approve)."),
+    ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="A verifier around the recipe, like deep_verifier or 'generative(votes=4)' (verify.strategy).",
+        ),
+    ] = None,
+    verify_ask: Annotated[
+        str | None,
+        typer.Option(help="Which verdicts a person is asked about: accept, reject, unsure, all or none (verify.ask)."),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key, KEY=VALUE.")] = None,
     budget: Annotated[str | None, typer.Option(help="Limits, for example calls=40,seconds=120.")] = None,
@@ -82,7 +95,7 @@ def run(
         overrides["memory.session"] = session
     if mount:
         overrides["memory.mounts"] = mount
-    given = {"retrieval.kb": kb, "tools.approve": approve}
+    given = {"retrieval.kb": kb, "tools.approve": approve, "verify.strategy": verify, "verify.ask": verify_ask}
     overrides |= {key: value for key, value in given.items() if value is not None}
     if tool:
         named = Recipe.load(recipe, overrides=overrides).file.tools.use

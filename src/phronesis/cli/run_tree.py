@@ -15,6 +15,7 @@ from phronesis.cli.lessons import outcome
 from phronesis.cli.plain import counted, plain, plain_lines
 from phronesis.cli.source_tree import add_sources
 from phronesis.cli.sourced import approvals
+from phronesis.cli.verdict_tree import RULES, add_verdict, attempt_of, chosen_of, verdicts_in
 from phronesis.core.events import Event
 
 SHORT = 300
@@ -39,7 +40,8 @@ def task_tree(events: Sequence[Event], *, full: bool = False) -> Tree:
     for reply in result.get("replies", ()):
         for text in reply["texts"]:
             tree.add(_line(plain(reply["where"]), text, "dim italic", full=full))
-    _add(tree, "decisions", [in_words(item) for item in result.get("decisions", ())])
+    drawn = RULES if verdicts_in(result.get("decisions", ())) else ()
+    _add(tree, "decisions", [in_words(item) for item in result.get("decisions", ()) if item.get("rule") not in drawn])
     for item in memory.get("written", ()):
         tree.add(_line("memory", outcome(item), full=full))
     for note in result.get("degraded", ()):
@@ -108,12 +110,22 @@ def _failure(item: Values) -> str:
 
 
 def _add_candidates(tree: Tree, result: Values, *, full: bool) -> None:
+    """The candidates; under ``[verify]`` attempt by attempt, each with its verdict."""
+    candidates, decisions = result.get("candidates", ()), result.get("decisions", ())
+    if verdicts_in(decisions):
+        chosen, judged = chosen_of(result), {attempt_of(str(item["of"])) for item in verdicts_in(decisions)}
+        for number in sorted({*judged, *(attempt_of(item["id"]) for item in candidates)}):
+            place = tree.add(Text(f"attempt {number + 1}", style="bold"))
+            own = [item for item in candidates if attempt_of(item["id"]) == number]
+            _draw_candidates(place, own, chosen, full=full)
+            add_verdict(place, decisions, number, full=full)
+    elif candidates:
+        chosen = next((item["chosen"] for item in reversed(decisions) if item.get("chosen")), None)
+        _draw_candidates(tree.add(Text("candidates", style="dim")), candidates, chosen, full=full)
+
+
+def _draw_candidates(branch: Tree, candidates: Sequence[Values], chosen: str | None, *, full: bool) -> None:
     """Each candidate under the one it was made from."""
-    candidates = result.get("candidates", ())
-    if not candidates:
-        return
-    branch = tree.add(Text("candidates", style="dim"))
-    chosen = next((item["chosen"] for item in reversed(result.get("decisions", ())) if item.get("chosen")), None)
     places: dict[str, Tree] = {}
     for item in candidates:
         parents = [parent for parent in item.get("parents", ()) if parent in places]

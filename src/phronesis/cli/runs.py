@@ -1,4 +1,4 @@
-"""``phronesis runs``: what ran, what came out, going on with what was stopped, replaying, deleting."""
+"""``phronesis runs``: what ran, what came out, what was judged, going on with what was stopped, replaying, deleting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Runs: list, show, resume, replay, prune.", no_args_is_help=True)
+app = typer.Typer(help="Runs: list, show, resume, verdicts, replay, prune.", no_args_is_help=True)
 RunId = Annotated[str, typer.Argument(help="A run's id; `phronesis runs list` shows them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -61,7 +61,8 @@ def resume(
         list[str] | None,
         typer.Option(
             metavar="TASK:KEY=ANSWER",
-            help="Answer an open question: approve, reject, 'reject: reason' or 'edit: {arguments}'; repeatable.",
+            help="Answer an open question: approve, reject, 'reject: reason' or 'edit: {arguments}', and about a verdict "
+            "approve or 'overrule: reason'; repeatable.",
         ),
     ] = None,
     json: Json = False,
@@ -75,10 +76,37 @@ def resume(
     Examples:
       phronesis runs resume 20260512-101500-3fa9c1
       phronesis runs resume 20260512-101500-3fa9c1 --answer 'line7:s2#agent.0.c0?=approve'
+      phronesis runs resume 20260512-101500-3fa9c1 --answer 'line7:verify0#person.0?=overrule: the units are wrong'
     """
     from phronesis.cli import sessions
 
     raise typer.Exit(sessions.resume(run_id, json=json, retry_failed=retry_failed, answers=answer or ()))
+
+
+@app.command()
+def verdicts(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs of recipes with [verify].")],
+    json: Json = False,
+    jsonl: Annotated[
+        bool,
+        typer.Option(
+            "--jsonl", help="Print the attempts that people judged, a row each, for `scorers test --attempts`."
+        ),
+    ] = False,
+) -> None:
+    """Every verdict of runs under [verify], with a person's word on it, and how far verifier and people agree.
+
+    A threshold is proposed from the figures of the judged attempts; set it as verify.accept.
+
+    \b
+    Examples:
+      phronesis runs verdicts 20260512-101500-3fa9c1
+      phronesis runs verdicts RUN1 RUN2 --jsonl > judged.jsonl
+      phronesis scorers test "generative(votes=4)" --attempts judged.jsonl
+    """
+    from phronesis.cli.run_verdicts import show_verdicts
+
+    show_verdicts(run_ids, json=json, jsonl=jsonl)
 
 
 @app.command()

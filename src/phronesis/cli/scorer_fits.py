@@ -17,7 +17,7 @@ from phronesis.bench.ranking import mean_interval
 from phronesis.bench.scorer_report import GradedQuestion
 from phronesis.bench.scorer_test import reports
 from phronesis.bench.scoring_runs import format_of, model_of, scorers_of, scoring_knobs
-from phronesis.cli.scorer_tests import percent
+from phronesis.cli.scorer_test_table import percent
 from phronesis.core.errors import ConfigurationError
 from phronesis.core.result import Result
 from phronesis.core.settings import Settings, load_settings

@@ -5,50 +5,23 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import orjson
 import typer
 
 from phronesis.agents.scorers.table import ChosenScorer, choose_scorer
-from phronesis.bench.dataset import Example, canonical_gold, read_examples
-from phronesis.bench.ranking import Interval, mean_interval
-from phronesis.bench.scorer_report import (
-    GradedQuestion,
-    ScorerReport,
-    majority_accuracy,
-    oracle_accuracy,
-    single_accuracy,
-)
-from phronesis.bench.scorer_test import bank_recipe, costs, record_bank, reports, score_bank
-from phronesis.bench.scoring_runs import answer_of, format_of, model_of, scorers_of, scoring_knobs
+from phronesis.bench.scorer_report import GradedQuestion, ScorerReport
+from phronesis.bench.scorer_test import costs, reported, score_bank
+from phronesis.bench.scoring_runs import answer_of, model_of, models_of, scorers_of, scoring_knobs
 from phronesis.cli.progress import Progress
-from phronesis.cli.values import settings_of
+from phronesis.cli.scorer_test_inputs import Asked, TestOrder, asked
+from phronesis.cli.scorer_test_table import Head, show, table_data
 from phronesis.core.errors import ConfigurationError, PhronesisError
 from phronesis.core.loop import run_sync
 from phronesis.core.result import Result
 from phronesis.core.settings import Settings, load_settings
 from phronesis.graphs.banks import Banks
-from phronesis.graphs.recipe import Recipe
-from phronesis.graphs.scorer_records import ScorerRecord, ScorerRecords, today
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestOrder:
-    """What the command was asked for."""
-
-    __test__ = False
-    dataset: Path
-    scorers: tuple[str, ...]
-    bank: str | None
-    recipe: str
-    samples: int
-    limit: int | None
-    overrides: tuple[str, ...]
-    scores: str | None
-    parallel: int
+from phronesis.graphs.scorer_records import ScorerRecord, ScorerRecords, scored_by, today
 
 
 def run_test(order: TestOrder, *, json: bool, dry_run: bool) -> int:
@@ -56,59 +29,64 @@ def run_test(order: TestOrder, *, json: bool, dry_run: bool) -> int:
     if order.scores is not None and (order.scorers or order.bank is not None):
         raise ConfigurationError("--scores names a scoring run whole", mend="leave --bank and the scorers out")
     settings = load_settings()
-    overrides = settings_of(order.overrides, option="--set")
-    recipe = bank_recipe(Recipe.load(order.recipe, overrides=overrides), order.samples)
-    known = order.bank if order.scores is None else str(scoring_knobs(settings, order.scores)["bank"])
-    format = recipe.file.answer.format if known is None else format_of(settings, known)
-    examples = read_examples(order.dataset, format=format, limit=order.limit)
-    for example in examples:
-        canonical_gold(example)
+    wanted = asked(order, settings)
     scorers = order.scorers if order.scores is None else scorers_of(settings, order.scores)
     if not scorers:
         raise ConfigurationError("no scorer is named", mend="name some: phronesis scorers list shows them")
     chosen = [choose_scorer(text) for text in scorers]
+    _check_given(wanted, chosen)
+    known = order.bank if order.scores is None else str(scoring_knobs(settings, order.scores)["bank"])
     if dry_run:
-        return _plan(settings, chosen, examples, known, order.samples, json=json)
-    bank, run, results = _work(order, settings, recipe, examples, scorers, quiet=json)
-    questions, found = reports(results, examples, scorers, costs(settings, run, scorers))
-    model = model_of(settings, bank)
-    formats = {example.task.answer_format or "text" for example in examples}
+        return _plan(settings, chosen, wanted, known, json=json)
+    if wanted.one_sided:
+        print(f"every attempt is {wanted.one_sided}: nothing can be said of ranking", file=sys.stderr)
+    bank, run, results = _work(order, settings, wanted, known, scorers, quiet=json)
+    questions, found = reported(wanted.grade(results), scorers, costs(settings, run, scorers))
+    model = model_of(settings, bank) or model_of(settings, run)
+    formats = {task.answer_format or "text" for task in wanted.tasks}
     if len(formats) == 1:
         (name,) = formats
-        records = [_record(model, name, run, questions, item) for item in found if item.scored]
+        judges = models_of(settings, run)
+        records = [
+            _record(scored_by(judges, item.scorer) if wanted.given else model, name, run, wanted.given, questions, item)
+            for item in found
+            if item.scored
+        ]
         ScorerRecords(settings.home / "statistics.sqlite3").save(records)
+    head = Head(bank, run, model, wanted.given)
     if json:
-        typer.echo(orjson.dumps(_data(bank, run, model, questions, found)).decode())
+        typer.echo(orjson.dumps(table_data(head, questions, found)).decode())
     else:
-        show(bank, run, model, questions, found)
+        show(head, questions, found)
     return max(_said_failures(results), *(_said_silence(item) for item in found))
 
 
-def _plan(
-    settings: Settings,
-    chosen: Sequence[ChosenScorer],
-    examples: Sequence[Example],
-    bank: str | None,
-    samples: int,
-    *,
-    json: bool,
-) -> int:
+def _plan(settings: Settings, chosen: Sequence[ChosenScorer], wanted: Asked, bank: str | None, *, json: bool) -> int:
     """Says what would run: the recorded attempts where there are some."""
-    attempts = len(examples) * samples
-    asked = len(examples)
+    asked_of, attempts = len(wanted.tasks), wanted.attempts
     if bank is not None:
-        banks, wanted = Banks(settings), {example.task.id for example in examples}
-        held = [banks.attempts(bank, task.id) for task in banks.tasks(bank) if task.id in wanted]
-        asked, attempts = len(held), sum(item.status != "failed" for part in held for item in part)
-    most = {item.text: attempts * item.calls.most + asked * item.calls.task for item in chosen}
+        banks, ids = Banks(settings), {task.id for task in wanted.tasks}
+        held = [banks.attempts(bank, task.id) for task in banks.tasks(bank) if task.id in ids]
+        asked_of, attempts = len(held), sum(item.status != "failed" for part in held for item in part)
+    most = {item.text: attempts * item.calls.most + asked_of * item.calls.task for item in chosen}
     if json:
         rows = [{"scorer": text, "most_calls": calls} for text, calls in most.items()]
-        typer.echo(orjson.dumps({"questions": asked, "attempts": attempts, "bank": bank, "scorers": rows}).decode())
+        typer.echo(orjson.dumps({"questions": asked_of, "attempts": attempts, "bank": bank, "scorers": rows}).decode())
         return 0
-    typer.echo(f"{asked} questions, {attempts} attempts" + (": a new bank" if bank is None else f" of run {bank}"))
+    typer.echo(f"{asked_of} questions, {attempts} attempts" + (": a new bank" if bank is None else f" of run {bank}"))
     for text, calls in most.items():
         typer.echo(f"{text}: at most {calls} calls")
     return 0
+
+
+def _check_given(wanted: Asked, chosen: Sequence[ChosenScorer]) -> None:
+    """Raises ConfigurationError for a scorer that reads what given attempts have not."""
+    found = next((item.text for item in chosen if item.logprobs), None)
+    if wanted.given and found is not None:
+        raise ConfigurationError(
+            f"{found} reads the log-probabilities of attempts, and given attempts have none",
+            mend="leave it out, or draw attempts: --dataset",
+        )
 
 
 def _said_failures(results: Sequence[Result]) -> int:
@@ -129,36 +107,27 @@ def _said_silence(item: ScorerReport) -> int:
 
 
 def _work(
-    order: TestOrder,
-    settings: Settings,
-    recipe: Recipe,
-    examples: Sequence[Example],
-    scorers: Sequence[str],
-    *,
-    quiet: bool,
+    order: TestOrder, settings: Settings, wanted: Asked, bank: str | None, scorers: Sequence[str], *, quiet: bool
 ) -> tuple[str, str, list[Result]]:
     """(bank, scoring run, results). When it is stopped, says how to go on."""
-    tasks = [example.task for example in examples]
-    bank = order.bank if order.scores is None else scoring_knobs(settings, order.scores)["bank"]
 
     async def record(progress: Progress) -> str:
-        return await record_bank(recipe, tasks, settings=settings, parallel=order.parallel, listener=progress.hear)
+        return await wanted.record(progress.hear)
 
     async def score(progress: Progress, bank: str) -> tuple[str, list[Result]]:
-        if order.scores is not None:
-            wanted = tasks
-        else:
+        tasks = list(wanted.tasks)
+        if order.scores is None:
             ids = {task.id for task in tasks}
-            wanted = [task for task in Banks(settings).tasks(bank) if task.id in ids]
-            if not wanted:
+            tasks = [task for task in Banks(settings).tasks(bank) if task.id in ids]
+            if not tasks:
                 raise ConfigurationError(
                     f"run {bank!r} holds no task of the data set", mend="give the set it was made of"
                 )
         return await score_bank(
             bank,
             scorers,
-            wanted,
-            models={name: section.model_dump() for name, section in recipe.file.models.items()},
+            tasks,
+            models=wanted.models,
             answer=answer_of(settings, bank),
             settings=settings,
             parallel=order.parallel,
@@ -166,13 +135,13 @@ def _work(
             listener=progress.hear,
         )
 
-    stage = Progress(recipe=None, total=len(tasks), quiet=quiet)
+    stage = Progress(recipe=None, total=len(wanted.tasks), quiet=quiet or bool(bank is None and wanted.given))
     try:
         if bank is None:
             with stage:
                 bank = run_sync(record(stage))
             print(f"bank: run {bank} (use it again with --bank {bank})", file=sys.stderr)
-            stage = Progress(recipe=None, total=len(tasks), quiet=quiet)
+            stage = Progress(recipe=None, total=len(wanted.tasks), quiet=quiet)
         with stage:
             run, results = run_sync(score(stage, bank))
     except (KeyboardInterrupt, PhronesisError):
@@ -182,78 +151,34 @@ def _work(
     return bank, run, results
 
 
-def _record(model: str, format: str, run: str, questions: Sequence[GradedQuestion], item: ScorerReport) -> ScorerRecord:
-    area = item.pooled if math.isnan(item.within.value) else item.within
-    within = [None if math.isnan(figure) else figure for figure in (area.value, area.low, area.high)]
+def _record(
+    model: str, format: str, run: str, given: str, questions: Sequence[GradedQuestion], item: ScorerReport
+) -> ScorerRecord:
+    figures = (
+        item.area.value,
+        item.area.low,
+        item.area.high,
+        item.balanced.value,
+        item.balanced.low,
+        item.balanced.high,
+    )
+    auroc, low, high, *balanced = (None if math.isnan(figure) else figure for figure in figures)
     return ScorerRecord(
         model=model,
         scorer=item.scorer,
         format=format,
-        auroc=within[0],
-        low=within[1],
-        high=within[2],
+        auroc=auroc,
+        low=low,
+        high=high,
         attempts=item.scored,
         questions=len(questions),
         day=today(),
         run=run,
+        given=given,
+        accept=item.accept,
+        balanced=balanced[0],
+        balanced_low=balanced[1],
+        balanced_high=balanced[2],
+        unknown=None if math.isnan(item.verdicts.unknown) else item.verdicts.unknown,
+        sameness=item.verdicts.sameness,
     )
-
-
-def _baselines(questions: Sequence[GradedQuestion]) -> dict[str, Interval]:
-    return {
-        "one attempt": mean_interval(single_accuracy(questions)),
-        "majority": mean_interval(majority_accuracy(questions)),
-        "any right": mean_interval(oracle_accuracy(questions)),
-    }
-
-
-def _data(
-    bank: str, run: str, model: str, questions: Sequence[GradedQuestion], found: Sequence[ScorerReport]
-) -> dict[str, Any]:
-    baselines = {name: [item.value, item.low, item.high] for name, item in _baselines(questions).items()}
-    attempts = sum(len(question.candidates) for question in questions)
-    head = {"bank": bank, "scores": run, "model": model, "questions": len(questions), "attempts": attempts}
-    return {**head, "baselines": baselines, "scorers": [item.to_json() for item in found]}
-
-
-def show(bank: str, run: str, model: str, questions: Sequence[GradedQuestion], found: Sequence[ScorerReport]) -> None:
-    """The table for people."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    attempts = sum(len(question.candidates) for question in questions)
-    typer.echo(f"{len(questions)} questions, {attempts} attempts of {model or 'the model'} (bank {bank}, scores {run})")
-    for name, interval in _baselines(questions).items():
-        typer.echo(f"  {name:<12} {percent(interval)}")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = ("scorer", "AUROC pooled", "within", "best of k", "weighted vote", "vote - majority", "accepts", "cost")
-    for column in columns:
-        table.add_column(column, no_wrap=column == "scorer", overflow="fold")
-    for item in found:
-        mark = "  (at chance)" if item.at_chance else ""
-        table.add_row(
-            item.scorer + mark,
-            str(item.pooled),
-            str(item.within),
-            percent(item.best),
-            percent(item.vote),
-            percent(item.vote_gain, sign=True),
-            _accepts(item),
-            f"{item.calls:.1f} calls, {item.tokens:.0f} tokens, {item.seconds:.1f} s",
-        )
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    typer.echo(
-        "accepts: share of the right / wrong attempts scored 0.5 or more. Cost is per scored attempt. Brackets: 95 %."
-    )
-
-
-def _accepts(item: ScorerReport) -> str:
-    shares = ("-" if math.isnan(share) else f"{share:.0%}" for share in (item.accepts_right, item.accepts_wrong))
-    return " / ".join(shares)
-
-
-def percent(interval: Interval, *, sign: bool = False) -> str:
-    form = "+.1f" if sign else ".1f"
-    value, low, high = (100 * figure for figure in (interval.value, interval.low, interval.high))
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]"

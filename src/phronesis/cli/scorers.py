@@ -53,38 +53,56 @@ def list_(json: Json = False) -> None:
             typer.echo(f"{'':<{width}}           options: {', '.join(f'{k} = {v}' for k, v in row['options'].items())}")
         for record in row["tests"]:
             typer.echo(f"{'':<{width}}           tested: {record['text']}")
+            if record["sameness"]:
+                typer.echo(f"{'':<{width}}           there it {record['sameness']}")
 
 
 @app.command()
 def test(
-    dataset: Dataset,
     scorers: Annotated[list[str] | None, typer.Argument(help="Scorers, with options: 'generative(votes=4)'.")] = None,
+    dataset: Annotated[
+        Path | None, typer.Option("--dataset", help="JSONL file with question, gold (or answer) and id a line.")
+    ] = None,
+    attempts: Annotated[
+        str | None,
+        typer.Option(help="Labelled attempts instead of drawn ones: a file, or the known set processbench or llmbar."),
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Rows of --attempts whose field has a value: FIELD=A,B; repeatable.")
+    ] = None,
+    shuffle: Annotated[int | None, typer.Option(help="Seed of a shuffle of --attempts, before --limit.")] = None,
     bank: Annotated[
         str | None, typer.Option(help="Run whose recorded attempts are scored; without it one is made.")
     ] = None,
     recipe: Annotated[str, typer.Option(help="Recipe that draws the attempts of a new bank.")] = "self_consistency",
     samples: Annotated[int, typer.Option(min=2, help="Attempts per question of a new bank.")] = 4,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions of the data set.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key, KEY=VALUE.")] = None,
     scores: Annotated[str | None, typer.Option(help="Scoring run to go on with, or to report again.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Questions side by side.")] = 8,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it may cost.")] = False,
     json: Json = False,
 ) -> None:
-    """Score recorded attempts and say how well each scorer ranks right above wrong, what it accepts and what it costs.
+    """Score attempts, drawn or given, and say how well each scorer ranks right above wrong, what it accepts and costs.
 
     Examples:
 
       phronesis scorers test --dataset gold.jsonl self_certainty judge "generative(votes=2)"
 
+      phronesis scorers test --attempts processbench --where subset=gsm8k --limit 60 judge
+
       phronesis scorers test --dataset gold.jsonl --bank RUN pairwise
 
       phronesis scorers test --dataset gold.jsonl --scores RUN
     """
-    from phronesis.cli.scorer_tests import TestOrder, run_test
+    from phronesis.cli.scorer_test_inputs import TestOrder
+    from phronesis.cli.scorer_tests import run_test
 
     order = TestOrder(
         dataset=dataset,
+        attempts=attempts,
+        where=tuple(where or ()),
+        shuffle=shuffle,
         scorers=tuple(scorers or ()),
         bank=bank,
         recipe=recipe,

@@ -18,6 +18,7 @@ from phronesis.cli.progress import Progress
 from phronesis.cli.tables import show_answers, show_result
 from phronesis.cli.tally import InOrder, Tally
 from phronesis.cli.values import STANDARD_INPUT, BadLine, read_tasks
+from phronesis.cli.verify_lines import verify_line
 from phronesis.core.asking import Question, open_questions
 from phronesis.core.errors import AwaitingAnswer, ConfigurationError, PhronesisError
 from phronesis.core.events import FILE_NAME, EventIndex
@@ -203,6 +204,7 @@ def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:
         "depth_per_task": {"formula": law.depth, "least": least[1], "most": most[1]},
         "calls": {"least": least[0] * len(tasks), "most": most[0] * len(tasks)},
         "budget_per_task": recipe.file.budget.limits(),
+        "verify": recipe.file.verify.model_dump(mode="json"),
         "memory": recipe.file.memory.mode,
         "recall_calls_per_task": {"least": before[0], "most": before[1]},
         "learning_calls_per_task": learning_data(recipe)["calls"],
@@ -216,5 +218,7 @@ def show_plan(recipe: Recipe, *, dataset: Path | None, json: bool) -> None:
         typer.echo(f"and {before[0]} to {before[1]} calls more for each task to recall")
     if (after := learning_line(recipe)) is not None:
         typer.echo(after)
+    if (line := verify_line(recipe.file.verify)) is not None:
+        typer.echo(line)
     limits = ", ".join(f"{name}={value:g}" for name, value in recipe.file.budget.limits().items())
     typer.echo(f"budget per task: {limits or 'none'}")

@@ -59,11 +59,13 @@ def _heading(summary: RunSummary, told: dict[str, Any]) -> Text:
     counts = f"{summary.finished}/{summary.tasks} tasks · {counted(summary.calls, 'call')}"
     counts += f" · waiting: {counted(summary.questions, 'question')}" if summary.questions else ""
     models = ", ".join(dict.fromkeys(plain(str(name), 60) for name in told.get("models", {}).values() if name))
+    verifier = told.get("recipe", {}).get("verify", {}).get("strategy", "")
+    checked = f", verified by {plain(str(verifier), 60)}" if verifier else ""
     line = Text.assemble(
         (f"run {summary.run_id}", "bold"),
         "  ",
         (summary.status, style),
-        (f"  recipe {plain(summary.recipe, 60)} ({plain(summary.strategy, 60)}) · {counts}", "dim"),
+        (f"  recipe {plain(summary.recipe, 60)} ({plain(summary.strategy, 60)}{checked}) · {counts}", "dim"),
         (f" · {models}" if models else "", "dim"),
     )
     if summary.replayed_from:

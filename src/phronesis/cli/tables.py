@@ -13,6 +13,7 @@ from phronesis.cli.plain import counted, plain
 from phronesis.cli.source_tree import place
 from phronesis.cli.tally import Tally
 from phronesis.cli.values import BadLine
+from phronesis.cli.verdict_tree import verdict_line, verdicts_in
 from phronesis.core.result import Candidate, Result, ToolUsage
 from phronesis.graphs.nodes.searching import UNIT
 
@@ -68,6 +69,8 @@ def show_result(result: Result) -> None:
         out.print(Text(line), soft_wrap=True)
     if result.candidates:
         out.print(candidate_table(result.candidates))
+    for item in verdicts_in(result.decisions):
+        out.print(Text(verdict_line(item)))
     for line in memory_lines(result):
         out.print(Text(line))
     for note in result.degraded:

@@ -29,11 +29,13 @@ class Question(_Value):
     """Names the place in the task, the same in every session of the run."""
     task: str
     kind: str
-    """What it is about: ``approval`` of a tool call."""
+    """What it is about: ``approval`` of a tool call, a ``verdict``."""
     text: str = ""
     """The question in words."""
     choices: tuple[str, ...] = ()
     """What may be answered, with ``: reason`` behind it or, for ``edit``, ``: {arguments}``."""
+    reasoned: tuple[str, ...] = ()
+    """Choices that are no answer without a reason."""
     request: dict[str, Any] = {}
     """What the answer is about, as JSON. An answer holds for this very request."""
 
@@ -67,13 +69,17 @@ def checked(answer: Answer, question: Question) -> Answer:
         raise ConfigurationError(
             f"the answer {answer.choice!r} to {question.name!r} {said}", mend='write edit: {"argument": value}'
         )
+    if answer.choice in question.reasoned and not answer.reason.strip():
+        raise ConfigurationError(
+            f"the answer {answer.choice!r} to {question.name!r} lacks a reason", mend=f"write '{answer.choice}: reason'"
+        )
     return answer
 
 
 def read_answer(text: str, question: Question) -> Answer:
     """An answer as people write it: ``approve``, ``reject``, ``reject: reason``, ``edit: {"argument": value}``.
 
-    Raises ConfigurationError for a choice that is none and for arguments that are no JSON object."""
+    Raises ConfigurationError for a choice that is none, one that lacks its reason, and arguments that are no JSON object."""
     choice, colon, rest = (part.strip() for part in text.partition(":"))
     if choice != EDIT:
         return checked(Answer(choice=choice, reason=rest), question)
@@ -113,9 +119,11 @@ def _open(questions: Sequence[Question]) -> str:
     return f"open: {', '.join(question.name for question in questions)}; write --answer '{questions[0].name}=approve'"
 
 
-def answer_command(run: str, question: Question) -> str:
-    """The command that answers a question of a run, for a shell."""
-    return f"phronesis runs resume {run} --answer {shlex.quote(f'{question.name}={question.choices[0]}')}"
+def answer_command(run: str, question: Question, choice: str = "") -> str:
+    """The command that answers a question of a run, for a shell: with the choice, by default the first one."""
+    said = choice or question.choices[0]
+    said += ": reason" if said in question.reasoned else ""
+    return f"phronesis runs resume {run} --answer {shlex.quote(f'{question.name}={said}')}"
 
 
 class OpenQuestions:
@@ -165,6 +173,7 @@ def question_of(event: Event) -> Question:
         kind=str(data.get("kind", "")),
         text=str(data.get("text", "")),
         choices=tuple(data.get("choices", ())),
+        reasoned=tuple(data.get("reasoned", ())),
         request=dict(data.get("request", {})),
     )
 

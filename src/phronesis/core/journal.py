@@ -25,13 +25,16 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 _TEXTS = frozenset(
     {"request", "value", "asked", "text", "answer_text", "steps", "notes", "suggestion", "situation", "message"}
 )
+_OF_VERDICTS = _TEXTS | {"reason", "feedback", "advice", "criteria", "details"}
+"""What a model, or a person, wrote of an attempt; elsewhere reasons are ours."""
 _BLOCK = 2**16
 
 
 def without_texts(data: Any) -> Any:
     """The data without prompts, replies and whatever quotes them."""
     if isinstance(data, Mapping):
-        return {name: without_texts(item) for name, item in data.items() if name not in _TEXTS}
+        texts = _OF_VERDICTS if data.get("rule") in ("verdict", "assessment") else _TEXTS
+        return {name: without_texts(item) for name, item in data.items() if name not in texts}
     return [without_texts(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 

@@ -14,7 +14,7 @@ from phronesis.core.settings import Settings
 from phronesis.core.task import Task
 from phronesis.graphs.recipe import Recipe
 from phronesis.graphs.replay import Changes, start_replay
-from phronesis.graphs.run import Run
+from phronesis.graphs.run import Run, asked_about
 
 ANY_NUMBER = 10**9
 """Calls that a bank may lack where nothing limits them."""
@@ -116,12 +116,13 @@ def run_sources(recipe: Recipe) -> bool:
 
 
 def _check_nobody_is_asked(run: Run, job: Job) -> None:
-    """Raises ConfigurationError where a person would be asked before a tool is called: in a bench nobody is there."""
-    asks = [spec.name for spec in run.sources.specs if run.recipe.file.tools.asks(spec)]
-    if asks and not run.replayed_from:
+    """Raises ConfigurationError where a person would be asked: in a bench nobody is there."""
+    found = None if run.replayed_from else asked_about(run.recipe, run.sources.specs)
+    if found is not None:
+        what, key = found
         raise ConfigurationError(
-            f"{job.cell} would ask a person before {asks[0]!r} is called, and in a bench nobody is there",
-            mend="leave the tool out, or say --set tools.approve=none",
+            f"{job.cell} would ask a person {what}, and in a bench nobody is there",
+            mend=f"leave it out, or say --set {key}=none",
         )
 
 
