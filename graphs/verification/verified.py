@@ -10,7 +10,8 @@ constant, I = A times it, for A attempts.
 Stopping: the first accepted answer (``accepted``), ``rounds`` further attempts (``rounds``), a limit (``budget:<limit>``:
 the best so far), nothing came out (``failed``).
 Ties: ``fallback = "best_score"`` keeps the attempt with the highest figure, the later one of equals; an attempt whose
-verification failed or is unknown counts as lowest. ``last`` keeps the last attempt that can be read, as the paper does.
+verification failed or is unknown counts less than any figure, and one that a person rejects least of all. ``last`` keeps
+the last attempt that can be read, as the paper does.
 Differs from the paper: the regression guard; an attempt without a readable answer is rejected without a call; an unknown
 verdict is no acceptance; a verdict may be asked for twice, and of a person. The first attempt is exactly what the strategy
 does by itself.
@@ -102,12 +103,10 @@ class Nodes:
         verdict = await reviewed(ctx, verdict, read, asks=self.section.ask, branch=branch)
         shown = {"rule": "verdict", "of": attempt.id, "answer": attempt.answer, **verdict.model_dump(mode="json")}
         ctx.note("decision", f"verdict{number}", shown)
-        accepted = verdict.label == "accept"
-        unsure = verdict.score is None or verdict.label == "unknown"
         return Assessment(
-            "accept" if accepted else "continue",
+            "accept" if verdict.label == "accept" else "continue",
             attempt.id,
-            float("-inf") if unsure and not accepted else verdict.score or 0.0,
+            _worth(verdict),
             verdict.reason,
             verdict=verdict,
             leaves={"bench": ready},
@@ -130,6 +129,16 @@ class Nodes:
             return assessment.advice if verdict is None else verdict.feedback
         read = attempt.model_copy(update={"text": state["trajectory"] or attempt.text})
         return await ready.advice(ctx, read, verdict, branch=ctx.root.at(f"verify{number}"))
+
+
+def _worth(verdict: Verdict) -> float:
+    """What the best so far is chosen by: the figure; below every figure what could not be told, and lowest of all what a
+    person rejects."""
+    if verdict.label == "reject" and "person" in verdict.details:
+        return float("-inf")
+    if verdict.label != "accept" and (verdict.score is None or verdict.label == "unknown"):
+        return -1.0
+    return verdict.score or 0.0
 
 
 def _agreeing(first: Verdict, second: Verdict) -> Verdict:

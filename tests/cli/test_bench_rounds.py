@@ -108,8 +108,8 @@ def test_a_bench_knows_its_gold_answers(
     phronesis: Phronesis, server: FakeServer, recipe: Path, gold: Path, tmp_path: Path
 ) -> None:
     out = str(tmp_path / "bench")
-    sets = ("--recipe", f"checked={recipe}", "--recipe", "direct", "--dataset", str(gold), "--out", out)
-    assert phronesis("bench", "run", *sets)[0] == 0
+    for arm in (f"checked={recipe}", "direct"):
+        assert phronesis("bench", "run", "--recipe", arm, "--dataset", str(gold), "--out", out)[0] == 0
     (found,) = json.loads(phronesis("bench", "rounds", out, "--json")[1])
     assert (found["name"], found["questions"], found["corrections"], found["over_corrections"]) == ("checked", 4, 1, 1)
     code, _, err = phronesis("bench", "rounds", out, "--arm", "direct")

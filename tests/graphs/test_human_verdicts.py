@@ -192,6 +192,14 @@ def test_a_verifier_that_fails_could_not_tell() -> None:
     assert any("generative" in failure.where for failure in result.failures)
 
 
+def test_what_a_person_rejects_is_the_last_to_be_kept() -> None:
+    """The first attempt could not be told, the second a person rejects: the first stands."""
+    person, _ = says(Answer(choice="approve", reason="go on"), Answer(choice="reject", reason="it is eleven"))
+    with FakeServer(replier("Yes")) as server:
+        result = run(verified(server, "unsure", verify__rounds=1, verify__strategy=UNSURE), person)
+    assert (result.answer, result.stop_reason) == ("11", "rounds")
+
+
 def test_an_overruling_needs_a_reason() -> None:
     person, _ = says(Answer(choice="overrule", reason="  "))
     with FakeServer(replier("Yes")) as server, pytest.raises(ConfigurationError) as caught:
