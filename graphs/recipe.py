@@ -43,6 +43,8 @@ ROLES = (
     "abstractor",
     "selector",
     "curator",
+    *(f"juror{number}" for number in range(1, 6)),
+    *(f"debater{number}" for number in range(1, 5)),
 )
 """Roles that ``[models.<role>]`` may name in any recipe, beside those that its own strategy and scorers call."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

@@ -21,6 +21,7 @@ SHIPPED = {
     "drag": "phronesis.graphs.retrieval.drag:STRATEGY",
     "early_stop_vote": "phronesis.graphs.sampling.early_stop_vote:STRATEGY",
     "first_finish": "phronesis.graphs.sampling.first_finish:STRATEGY",
+    "genrm": "phronesis.graphs.verification.genrm:STRATEGY",
     "iterdrag": "phronesis.graphs.retrieval.iterdrag:STRATEGY",
     "magicore": "phronesis.graphs.refinement.magicore:STRATEGY",
     "mixed_vote": "phronesis.graphs.sampling.mixed_vote:STRATEGY",

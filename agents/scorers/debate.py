@@ -47,7 +47,7 @@ class DebateOptions(ScorerOptions):
     rounds: int = Field(default=1, ge=1, le=5)
     """R, times that each of them speaks."""
     accept_at: int = Field(default=6, ge=0, le=10)
-    """Score from which an attempt that stands alone is accepted."""
+    """Score from which an attempt is accepted."""
     answers: int = Field(default=4, ge=1, le=MOST)
     """Different answers judged, in the order they were first given; the others get no figure."""
     max_tokens: int = Field(default=250, ge=16)

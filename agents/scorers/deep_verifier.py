@@ -4,7 +4,7 @@ Source: Inference-Time Scaling of Verification (DeepVerifier, arXiv 2601.15808):
 assistant that has seen nothing of the attempt, an explanation and a score of 1 to 4, accepted from 3 on, and feedback with at
 most three instructions. ``decide`` says by what an attempt is accepted: ``score`` is the paper's; ``expectation`` takes the
 mean of the four digits' probabilities, accepted from 2.5 on; ``checks`` (ours) takes the share of checks that say yes and
-accepts when none of them says no.
+accepts when none of them says no; ``rubric`` has the taxonomy's dimensions judged instead, each with its four levels.
 A reply that cannot be read twice makes the verdict unknown.
 """
 
@@ -20,6 +20,8 @@ from phronesis.agents.scorers.table import ScorerCalls, ScorerContext, ScorerEnt
 from phronesis.agents.verification.checking import Channel, Check, CheckAnswer, Checker, checker, checker_calls
 from phronesis.agents.verification.decomposition import Decomposer, Questions, Synopsis
 from phronesis.agents.verification.deep_judge import DeepJudge, FeedbackWriter, shown_checks
+from phronesis.agents.verification.rubric_files import derived
+from phronesis.agents.verification.rubric_judge import RubricJudge
 from phronesis.agents.verification.taxonomy import load_taxonomy, taxonomy_file
 from phronesis.core.chat import Sampling
 from phronesis.core.errors import MalformedReply
@@ -29,7 +31,7 @@ from phronesis.core.site import Site
 from phronesis.core.task import Task
 from phronesis.core.verdict import Verdict, labelled
 
-Decide = Literal["score", "expectation", "checks"]
+Decide = Literal["score", "expectation", "checks", "rubric"]
 
 
 class DeepVerifierOptions(ScorerOptions):
@@ -60,6 +62,8 @@ class DeepVerifierOptions(ScorerOptions):
     @property
     def least(self) -> float:
         """Lowest accepted figure."""
+        if self.decide == "rubric":
+            return derived(load_taxonomy(self.taxonomy)).accept
         return {"score": (self.accept - 1) / 3, "expectation": (self.accept - 1.5) / 3, "checks": 1.0}[self.decide]
 
 
@@ -106,6 +110,8 @@ class DeepVerifier:
         done["checks"] = [{**check.model_dump(), **answer.model_dump()} for check, answer in said]
         if self.options.decide == "checks":
             return self._by_checks(said, done)
+        if self.options.decide == "rubric":
+            return await self._by_rubric(task, answer, synopsis, said, done, site)
         return await self._judged(task, answer, synopsis, said, done, site)
 
     async def _checked(self, task: Task, checks: Sequence[Check], site: Site) -> tuple[tuple[Check, CheckAnswer], ...]:
@@ -133,6 +139,27 @@ class DeepVerifier:
         share = sum(answer.answer == "yes" for answer in known) / len(known) if known else None
         against = [f"{check.question} No: {answer.explanation}" for check, answer in said if answer.answer == "no"]
         return Verdict(label=labelled(share, self.options.least), score=share, reason="; ".join(against), details=done)
+
+    async def _by_rubric(
+        self,
+        task: Task,
+        answer: str,
+        synopsis: Synopsis,
+        said: Sequence[tuple[Check, CheckAnswer]],
+        done: dict[str, Any],
+        site: Site,
+    ) -> Verdict:
+        """Summary, answer and checks judged in the place of the attempt."""
+        rubric = derived(self.decomposer.taxonomy)
+        judge = RubricJudge(client=self.judge.client, sampling=self.judge.sampling)
+        shown = f"Answer: {answer}\n\nSummary of the work:\n{synopsis.text}\n\nChecks:\n{shown_checks(said)}"
+        found = await judge.judge(task, rubric.criteria, shown, site=site.as_role("judge"))
+        if isinstance(found, MalformedReply):
+            raise found
+        figure = rubric.score(found)
+        return Verdict(
+            label=rubric.label(figure), score=figure, reason=rubric.feedback(found), criteria=found, details=done
+        )
 
     async def _judged(
         self,
@@ -171,9 +198,9 @@ def _part(item: dict[str, Any], of: type[Check] | type[CheckAnswer]) -> dict[str
 def _calls(options: DeepVerifierOptions) -> ScorerCalls:
     most, chain = checker_calls(options.checker, steps=options.steps)
     written, picked = (int(options.max_checks > 0 and options.questions == way) for way in ("write", "pick"))
-    judged = {"score": 1, "expectation": 2, "checks": 0}[options.decide]
+    judged = {"score": 1, "expectation": 2, "checks": 0, "rubric": 1}[options.decide]
     always = 2 + written + judged
-    again = 1 + written + 2 * picked + int(options.decide == "score")
+    again = 1 + written + 2 * picked + int(options.decide in ("score", "rubric"))
     checks = options.max_checks * most
     together = chain if options.parallel and options.max_checks else options.max_checks * chain
     return ScorerCalls(attempt=always, more=again + checks, chain=always + again + together, advice=2)

@@ -2,7 +2,8 @@
 
 Source: The Fellowship of the LLMs (arXiv 2408.08688). Each juror is a role of its own (``juror1`` ...), so that a recipe can
 name another model for each: a panel of one model shares its blind spots. A tie goes to the higher mean score, then to the
-first.
+first. Ours: a juror that likes several attempts best shares its vote, and the best of attempts that the jury holds for wrong
+is not accepted.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class JuryOptions(ScorerOptions):
     """``combined``: all attempts with different answers in one prompt, 0 to 10 each (the paper's best); ``independent``: each
     alone; ``choice``: one is chosen by its letter."""
     accept_at: int = Field(default=6, ge=0, le=10)
-    """Score from which a juror votes for an attempt that stands alone."""
+    """Score from which a juror votes for an attempt that stands alone; the mean that the best of several needs."""
     answers: int = Field(default=4, ge=1, le=MOST)
     """Different answers judged, in the order they were first given; the others get no figure."""
     max_tokens: int = Field(default=400, ge=16)
@@ -62,58 +63,62 @@ class JuryOptions(ScorerOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Jury:
-    """(votes + mean score) / (J + 1) for the attempts of each answer, in [0, 1]. J calls side by side, J for each answer
-    where they are judged alone; each may be asked for again. A juror that cannot be read abstains; without any there is no
-    figure."""
+    """(votes + mean score) / (J + 1) for the attempts of each answer, in [0, 1]; see ``panel.figures``. J calls side by side,
+    J for each answer where they are judged alone; each may be asked for again. A juror that cannot be read abstains; without
+    any there is no figure."""
 
     around: ScorerContext
     options: JuryOptions
     name: str = "jury"
 
     def calls_for(self, candidates: Sequence[Candidate]) -> int:
-        return _calls(self.options).task if leaders(candidates, self.options.answers) else 0
+        judged = leaders(candidates, self.options.answers)
+        return 2 * self.options.jurors * (self._prompts(len(judged)) if judged else 0)
 
     async def score(self, task: Task, candidates: Sequence[Candidate], *, site: Site) -> tuple[float | None, ...]:
         judged = leaders(candidates, self.options.answers)
         if not judged:
             return (None,) * len(candidates)
-        jurors = range(1, self.options.jurors + 1)
-        each = 2 * (len(judged) if self.options.mode == "independent" else 1)
-        names = {f"{site.key}.juror{number}": each for number in jurors}
-        accounts = site.branch.account.split(names)
+        asked = [(number, order) for number in self._jurors for order in self._orders(task, len(judged), number, site)]
+        names = [f"{site.key}.juror{number}.{order[0]}" for number, order in asked]
+        left = site.branch.account.remaining
+        each = 2 if left is None or left >= 2 * len(names) else 1
+        accounts = site.branch.account.split(dict.fromkeys(names, each))
 
-        async def one(number: int) -> Sheet | None:
-            place = site.as_role(f"juror{number}").paid_by(accounts[f"{site.key}.juror{number}"])
-            return await self._sheet(task, judged, number, place)
+        async def one(name: str, number: int, order: Sequence[int]) -> Sheet | None:
+            place = site.as_role(f"juror{number}").paid_by(accounts[name])
+            place = place.at(f"a{order[0]}") if self.options.mode == "independent" else place
+            return await self._asked(task, [judged[index] for index in order], number, place)
 
         try:
-            said = await side_by_side([one(number) for number in jurors])
+            replies = await side_by_side([one(name, *what) for name, what in zip(names, asked, strict=True)])
         finally:
-            site.branch.account.join(tuple(names))
-        sheets = [sheet for sheet in said if sheet is not None]
-        found = figures(sheets, accept_at=self.options.accept_at)
+            site.branch.account.join(names)
+        parts = [(*what, reply) for what, reply in zip(asked, replies, strict=True)]
+        said = [_whole([part[1:] for part in parts if part[0] == number], len(judged)) for number in self._jurors]
+        found = figures([sheet for sheet in said if sheet is not None], accept_at=self._accept_at(len(judged)))
         self._note(judged, said, found, site)
         by_answer = dict(zip([item.answer for item in judged], found, strict=False))
         return tuple(None if item.answer is None else by_answer.get(item.answer) for item in candidates)
 
-    async def _sheet(self, task: Task, judged: Sequence[Candidate], number: int, site: Site) -> Sheet | None:
-        """One juror's sheet, in the attempts' order whatever order it saw them in."""
-        order = list(range(len(judged)))
-        generator(0, task.id, site.key).shuffle(order)
+    @property
+    def _jurors(self) -> range:
+        return range(1, self.options.jurors + 1)
+
+    def _accept_at(self, count: int) -> int:
+        """A direct choice says nothing about how good the chosen one is."""
+        return 0 if self.options.mode == "choice" and count > 1 else self.options.accept_at
+
+    def _prompts(self, count: int) -> int:
+        return count if self.options.mode == "independent" else 1
+
+    def _orders(self, task: Task, count: int, number: int, site: Site) -> list[tuple[int, ...]]:
+        """The attempts of each prompt that a juror gets, in the order it is shown them."""
         if self.options.mode == "independent":
-            alone: dict[int, Sheet] = {}
-            for index in order:
-                sheet = await self._asked(task, [judged[index]], number, site.at(f"a{index}"))
-                if sheet is None:
-                    return None
-                alone[index] = sheet
-            critiques = "\n".join(alone[index].critique for index in range(len(judged)))
-            return Sheet(critiques, tuple(alone[index].scores[0] for index in range(len(judged))))
-        found = await self._asked(task, [judged[index] for index in order], number, site)
-        if found is None:
-            return None
-        scores = dict(zip(order, found.scores, strict=True))
-        return Sheet(found.critique, tuple(scores[index] for index in range(len(judged))))
+            return [(index,) for index in range(count)]
+        order = list(range(count))
+        generator(0, task.id, site.as_role(f"juror{number}").key).shuffle(order)
+        return [tuple(order)]
 
     async def _asked(self, task: Task, attempts: Sequence[Candidate], number: int, site: Site) -> Sheet | None:
         mode, shown = self.options.mode, shown_attempts(attempts)
@@ -136,7 +141,7 @@ class Jury:
         self, judged: Sequence[Candidate], said: Sequence[Sheet | None], found: Sequence[float], site: Site
     ) -> None:
         sheets = [sheet for sheet in said if sheet is not None]
-        votes = {sheet.favourite(self.options.accept_at) for sheet in sheets}
+        votes = {sheet.favourites(self._accept_at(len(judged))) for sheet in sheets}
         self.around.note(
             f"{site.key}.jury",
             {
@@ -151,9 +156,20 @@ class Jury:
         )
 
 
+def _whole(parts: Sequence[tuple[Sequence[int], Sheet | None]], count: int) -> Sheet | None:
+    """One juror's sheet in the attempts' order, whatever order it saw them in. None where a part of it cannot be read."""
+    scores: dict[int, float] = {}
+    for order, sheet in parts:
+        if sheet is None:
+            return None
+        scores |= zip(order, sheet.scores, strict=True)
+    critiques = "\n".join(sheet.critique for _, sheet in parts if sheet is not None)
+    return Sheet(critiques, tuple(scores[index] for index in range(count)))
+
+
 def _calls(options: JuryOptions) -> ScorerCalls:
     alone = options.answers if options.mode == "independent" else 1
-    return ScorerCalls(task=2 * options.jurors * alone, task_depth=2 * alone)
+    return ScorerCalls(task=2 * options.jurors * alone, task_depth=2)
 
 
 ENTRY = ScorerEntry(

@@ -82,7 +82,7 @@ class Pairwise:
         points: dict[str, list[float]] = {}
         for place in range(0, len(pairs), 2):
             (first, second), share, swapped = pairs[place], won[place], 1.0 - won[place + 1]
-            consistent = (share > 0.5) == (swapped > 0.5) or share == swapped
+            consistent = (share - 0.5) * (0.5 - won[place + 1]) >= 0
             if not consistent:
                 of = [leaders[first].id, leaders[second].id]
                 shown = {"rule": "pairwise", "of": of, "consistent": False, "first": share, "swapped": swapped}

@@ -20,6 +20,7 @@ from phronesis.agents.passages import shortened
 from phronesis.agents.prompt import load_prompt
 from phronesis.agents.sentences import sentences
 from phronesis.agents.verification.checking import Check
+from phronesis.agents.verification.program_check import derived_numbers
 from phronesis.agents.verification.taxonomy import Taxonomy
 from phronesis.core.chat import ChatRequest, Sampling, completion_of
 from phronesis.core.errors import MalformedReply
@@ -29,7 +30,8 @@ from phronesis.core.task import Task
 
 Questions = Literal["write", "pick"]
 """``write``: the questions are written, as in the paper; ``pick`` (ours): sentences of the summary are picked by number, and
-each is asked about as it stands, for models that write questions badly."""
+each is asked about as it stands, for models that write questions badly. Sentences with a number that the task does not have
+are preferred: the others mostly repeat the task."""
 NOTHING_FOUND = "(none)"
 _MOST_FINDINGS = 5
 _MOST_CLAIMS = 30
@@ -159,12 +161,14 @@ class Decomposer:
         self, task: Task, answer: str, synopsis: Synopsis, findings: Sequence[Finding], *, most: int, site: Site
     ) -> tuple[Check, ...]:
         """At most ``most`` checks, the first ones of a longer list; equal questions once. 1 call, or 2; none where claims
-        are picked and there are no more than that. Raises ModelError, BudgetExhausted."""
+        are picked and there are no more than that. The last claim is added to picks that leave room for it. Raises
+        ModelError, BudgetExhausted."""
         flagged = "\n".join(f"- {item.behavior} ({item.taxonomy_id})" for item in findings) or NOTHING_FOUND
         said = {"question": task.question, "answer": shortened(answer, 1500), "findings": flagged, "most": str(most)}
         code = code_of(f"{synopsis.text}\n{flagged}\n{answer}")
         if self.questions == "pick":
-            return await self._picked(task, {**said, "code": code}, synopsis.claims[-_MOST_CLAIMS:], most, site)
+            claims = [text for text in synopsis.claims if derived_numbers(text, task.question)] or synopsis.claims
+            return await self._picked(task, {**said, "code": code}, claims[-_MOST_CLAIMS:], most, site)
         request = self._request("deep_ask", {**said, "synopsis": synopsis.text, "code": code}, task)
         found = await ask(self.client, request, coded(_Checks, code), site=site)
         different = {" ".join(item.question.split()).casefold(): item for item in reversed(found.checks)}
@@ -179,9 +183,8 @@ class Decomposer:
             wanted = create_model("Picks", __base__=_Picks, picks=(tuple[numbers, ...], Field(min_length=1)))  # type: ignore[valid-type]  # as above
             listed = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, 1))
             request = self._request("deep_pick", {**values, "claims": listed}, task)
-            picked = list(
-                dict.fromkeys((await ask(self.client, request, coded(wanted, values["code"]), site=site)).picks)
-            )
+            said = await ask(self.client, request, coded(wanted, values["code"]), site=site)
+            picked = list(dict.fromkeys((*said.picks[:most], len(claims))))
         return tuple(
             Check(
                 source="the task and a calculation or a source of your own",

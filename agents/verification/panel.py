@@ -6,8 +6,11 @@ choosing directly. Replies repeat a code of what was shown, so that scores which
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from string import ascii_uppercase
 from typing import Annotated, Any, Literal
 
@@ -26,6 +29,9 @@ MOST = 8
 TOP = 10
 Mode = Literal["combined", "independent", "choice"]
 _LONGEST = 4000
+_FORGED = re.compile(r"^(?=[^\S\n]*(?:-{3,}[^\S\n]*$|Solution[^\S\n]+[A-Z]:))", re.MULTILINE)
+"""Lines of an attempt that look like the prompt's own."""
+_BELOW = Fraction(499, 1000)
 
 
 class _Sheet(BaseModel):
@@ -43,20 +49,28 @@ class Sheet:
     scores: tuple[float, ...]
     """From 0 to 10; of a direct choice 10 for the chosen one and 0 for the others."""
 
-    def favourite(self, accept_at: float) -> int | None:
-        """Index of the attempt it votes for: the highest score, the first of equals; a single one only from ``accept_at``
-        on."""
-        best = max(range(len(self.scores)), key=lambda index: (self.scores[index], -index))
-        return best if len(self.scores) > 1 or self.scores[best] >= accept_at else None
+    def favourites(self, accept_at: float) -> tuple[int, ...]:
+        """Indices of the attempts that share its vote: those with the highest score; a single attempt only from
+        ``accept_at`` on."""
+        best = max(self.scores)
+        if len(self.scores) == 1 and best < accept_at:
+            return ()
+        return tuple(index for index, score in enumerate(self.scores) if score == best)
 
 
 def shown_attempts(attempts: Sequence[Candidate]) -> str:
-    """The attempts by letter."""
+    """The attempts by letter. A long one loses its middle, and no line of theirs is taken for one of the prompt's."""
     parts = [
-        f"Solution {letter}:\n{item.text.strip()[:_LONGEST]}"
+        f"Solution {letter}:\n{_FORGED.sub('> ', _cut(item.text.strip()))}"
         for letter, item in zip(ascii_uppercase, attempts, strict=False)
     ]
     return "\n\n".join(parts)
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST // 2]}\n[... left out ...]\n{text[-(_LONGEST // 2) :]}"
 
 
 def scale_of(mode: Mode, count: int) -> str:
@@ -104,17 +118,27 @@ def sheet_code(question: str, attempts: str) -> str:
 
 
 def figures(sheets: Sequence[Sheet], *, accept_at: float) -> tuple[float, ...]:
-    """(votes + mean) / (judges + 1) for each attempt, in [0, 1]: ranking by it is the majority of the judges' votes, ties to
-    the higher mean score. The mean counts for less than one vote. No judges: nothing."""
+    """(votes + mean) / (J + 1) for each attempt and J sheets, in [0, 1]; no sheets: nothing.
+
+    Ranking by it is the majority of the votes, ties to the higher mean score: the mean, in [0, 1), counts for less than the
+    smallest difference between votes. A judge with several favourites shares its vote among them. From 0.5 on stands what has
+    more than half of the votes (a single attempt: also just half, with a mean of ``accept_at``) and, among several, a
+    mean of ``accept_at``: the best of wrong attempts is wrong. Where the first in rank falls short of that, all are scaled
+    to stay below 0.5."""
     if not sheets:
         return ()
-    votes = [0] * len(sheets[0].scores)
-    for sheet in sheets:
-        favourite = sheet.favourite(accept_at)
-        if favourite is not None:
-            votes[favourite] += 1
-    means = [sum(sheet.scores[index] for sheet in sheets) / (len(sheets) * TOP) for index in range(len(votes))]
-    return tuple((count + min(mean, 0.999)) / (len(sheets) + 1) for count, mean in zip(votes, means, strict=True))
+    judges, count = len(sheets), len(sheets[0].scores)
+    shared = [sheet.favourites(accept_at) for sheet in sheets]
+    votes = [sum((Fraction(1, len(part)) for part in shared if index in part), Fraction()) for index in range(count)]
+    means = [sum((Fraction(sheet.scores[index]) for sheet in sheets), Fraction()) / judges for index in range(count)]
+    smallest = math.lcm(*(len(part) for part in shared if part))
+    below_one = [min(mean / TOP, Fraction(999, 1000)) / smallest for mean in means]
+    found = [(vote + mean) / (judges + 1) for vote, mean in zip(votes, below_one, strict=True)]
+    best = max(range(count), key=lambda index: (found[index], -index))
+    majority, enough = 2 * votes[best] > judges, means[best] >= accept_at
+    stands = (majority and enough) if count > 1 else majority or (2 * votes[best] == judges and enough)
+    scale = Fraction(1) if stands or 2 * found[best] < 1 else _BELOW / found[best]
+    return tuple(float(figure * scale) for figure in found)
 
 
 def leaders(candidates: Sequence[Candidate], most: int) -> list[Candidate]:

@@ -1,29 +1,55 @@
-"""A check by a program that is really run: it works the claimed number out from the task's facts and compares.
+"""A check by a program that is really run: a number is taken out of the claim, worked out anew, and compared by us.
 
 Source: ours, after program of thoughts (arXiv 2211.12588), as the evidence channel that DeepVerifier needs where there is
-nothing to look up.
+nothing to look up. The program never sees the number that it is held against: small models that are asked whether a claim is
+right write programs that say no to everything.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 
 from phronesis.agents.programmer import program_of
 from phronesis.agents.prompt import load_prompt
-from phronesis.agents.verification.checking import Check, CheckAnswer, Said
+from phronesis.agents.verification.checking import Check, CheckAnswer
 from phronesis.core.chat import ChatRequest, Sampling, completion_of
 from phronesis.core.ports import ChatClient, ProgramRunner
 from phronesis.core.site import Site
 from phronesis.core.task import Task
 
-_ANSWERS: dict[str, Said] = {"True": "yes", "False": "no", "None": "unknown"}
+GAP = "____"
+NO_NUMBER = "there is no number to work out in it"
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})+(?:\.\d+)?|(?<![\w.])-?\d+(?:\.\d+)?")
 _LONGEST = 2000
+
+
+def derived_numbers(text: str, task: str) -> tuple[str, ...]:
+    """Numbers of a text that the task does not have, as written, in order."""
+    known = {_value(found) for found in _NUMBER.findall(task)}
+    return tuple(found for found in _NUMBER.findall(text) if _value(found) not in known)
+
+
+def with_gap(claim: str, task: str) -> tuple[str, float] | None:
+    """The claim with a gap in the place of its last number that the task does not have, or of its last number at all, and
+    that number; None where it has none."""
+    found = list(_NUMBER.finditer(claim))
+    if not found:
+        return None
+    new = set(derived_numbers(claim, task))
+    at = next((item for item in reversed(found) if item[0] in new), found[-1])
+    return f"{claim[: at.start()]}{GAP}{claim[at.end() :]}", _value(at[0])
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramChecker:
-    """Sees the task and one question. 1 call; a program that fails, or returns anything but True or False, leaves it
-    ``unknown``."""
+    """Sees the task and the claim with its gap. 1 call, none for a claim without a number; a program that fails or returns
+    no number leaves the question ``unknown``."""
 
     client: ChatClient
     sampling: Sampling
@@ -31,17 +57,25 @@ class ProgramChecker:
     most_calls: int = 1
 
     async def check(self, task: Task, check: Check, *, site: Site) -> CheckAnswer:
-        values = {"question": task.question, "check": check.question}
+        gap = with_gap(check.question, task.question)
+        if gap is None:
+            return CheckAnswer(answer="unknown", explanation=NO_NUMBER, by="program")
+        claim, claimed = gap
+        values = {"question": task.question, "check": claim}
         messages, prefill = load_prompt("check_program").fill(values, history=task.history)
         request = ChatRequest(messages=messages, prefill=prefill, sampling=self.sampling, stop=("\n```",))
         (reply,) = await self.client.sample(request, 1, site=site)
         program = program_of(completion_of(reply).text)
         ran = await self.programs.run(program, site=site.as_role("python"))
-        shown = program[:_LONGEST]
+        shown = f"{claim}\n{program}"[:_LONGEST]
         if ran.value is None:
             return CheckAnswer(
                 answer="unknown", explanation=f"the program failed: {ran.error}", evidence=shown, by="program"
             )
-        answer = _ANSWERS.get(ran.value.strip(), "unknown")
-        said = f"a program that was run returned {ran.value.strip()[:100]}"
-        return CheckAnswer(answer=answer, explanation=said, evidence=shown, by="program")
+        numbers = _NUMBER.findall(ran.value)
+        if not numbers:
+            said = f"the program returned no number: {ran.value[:100]!r}"
+            return CheckAnswer(answer="unknown", explanation=said, evidence=shown, by="program")
+        same = math.isclose(_value(numbers[-1]), claimed, rel_tol=1e-4, abs_tol=1e-6)
+        said = f"a program that was run gives {numbers[-1]}; claimed is {claimed:g}"
+        return CheckAnswer(answer="yes" if same else "no", explanation=said, evidence=shown, by="program")

@@ -48,6 +48,8 @@ class FailureClass(_Value):
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     veto: bool = False
     """Whether poor in this class rejects whatever the others say."""
+    dimension: bool = True
+    """Whether the derived rubric has a criterion for it."""
     kinds: tuple[FailureKind, ...] = ()
     """Empty = the class is its only kind."""
 

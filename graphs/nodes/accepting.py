@@ -100,8 +100,8 @@ async def _verified(
     ctx: RunContext, scorer: ChosenScorer, winner: Candidate, drawn: Sequence[Candidate], quoted: Sequence[str]
 ) -> float | None:
     """The verifier's figure for the winner. One of attempts together is shown all that were drawn."""
-    asked = [winner] if scorer.kind != "group" else [*(item for item in drawn if item.id != winner.id), winner]
-    *_, rated = await rate(
+    asked = [winner] if scorer.kind != "group" else [winner, *(item for item in drawn if item.id != winner.id)]
+    rated, *_ = await rate(
         ctx, [_own_words(item, quoted) for item in asked], scorer, branch=ctx.root.at("memory").at("gate")
     )
     if scorer.kind == "step":

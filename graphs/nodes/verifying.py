@@ -59,8 +59,8 @@ class Bench:
             steps = await self.scorer.score(ctx.task, candidate, site=site)
             silent = getattr(self.scorer, "silent", None)
             return None if all(score == silent for score in steps) else reduce_steps(steps, "min")
-        *_, last = await self.scorer.score(ctx.task, [*others, candidate], site=site)
-        return None if last is None else float(last)
+        first, *_ = await self.scorer.score(ctx.task, [candidate, *others], site=site)
+        return None if first is None else float(first)
 
     def _relabelled(self, verdict: Verdict) -> Verdict:
         least = self.chosen.accept if self.accept is None else self.accept

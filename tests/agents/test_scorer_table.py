@@ -133,6 +133,9 @@ class TestCalls:
             ("backward(hidden=2, votes=3, answers=4)", ScorerCalls(task=24, task_depth=1)),
             ("execution(programs=3)", ScorerCalls(task=3, task_depth=1)),
             ("pairwise(answers=3)", ScorerCalls(task=6, task_depth=1)),
+            ("jury(jurors=5)", ScorerCalls(task=10, task_depth=2)),
+            ("jury(mode=independent, answers=3)", ScorerCalls(task=18, task_depth=2)),
+            ("debate(debaters=4, rounds=2)", ScorerCalls(task=10, task_depth=10)),
         ],
     )  # fmt: skip
     def test_the_cost_law(self, text: str, calls: ScorerCalls) -> None:
@@ -149,6 +152,8 @@ class TestCalls:
         assert choose_scorer("judge").roles == {"judge": ("logprobs", "prefill")}
         assert choose_scorer("generative").roles == {"verifier": ("prefill",)}
         assert choose_scorer("execution").roles == {"programmer": ("prefill",)}
+        assert list(choose_scorer("jury").roles) == ["juror1", "juror2", "juror3"]
+        assert list(choose_scorer("debate(debaters=2)").roles) == ["debater1", "debater2", "judge"]
         assert choose_scorer("self_certainty").logprobs and not choose_scorer("generative").logprobs
 
     def test_built_scorers_keep_the_ports(self) -> None:

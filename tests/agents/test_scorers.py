@@ -493,6 +493,8 @@ EVERY = {
     "backward(hidden=1)": (RIGHT, WRONG),
     "execution(programs=2)": (RIGHT, WRONG),
     "pairwise": (RIGHT, WRONG),
+    "jury": (RIGHT, WRONG),
+    "debate": (RIGHT, WRONG),
 }
 
 

@@ -80,6 +80,9 @@ VALUES = {
     "persona": "You are a strict teacher.",
     "scale": "give a score from 0 to 10.",
     "said": "critic: step 2 adds {{bags}}.",
+    "verdict": "Verdict 0a1b",
+    "evaluation": "Principles:\n- counts {{all}} apples (weight 5)\nCritique: A leaves out two.\nScores: 3",
+    "criteria": 'reading: Is each {{number}} used as stated?\n  "wrong"\n  "right"',
     "trajectory": "Step 1. I searched for {{apples}} and found 3 bags.",
 }
 HISTORY = (Message(role="system", content="You teach."), Message(role="assistant", content="Ask me."))

@@ -18,6 +18,8 @@ _STARTS = {
     "Somebody solved a task. An assistant": "pick",
     "Judge whether an answer": "judge",
     "An answer to a task was found to be wrong": "feedback",
+    "Find out a single thing with the tools": "agent",
+    "Judge a proposed solution of a task by criteria": "rubric",
 }
 Said = str | FakeReply
 
@@ -28,6 +30,8 @@ def role_of(request: FakeRequest) -> str:
     found = next((role for start, role in _STARTS.items() if first.startswith(start)), None)
     if found is not None:
         return found
+    if "Somebody worked on this and wrote" in first:
+        return "program"
     return "check" if "unknown where it cannot be settled" in first else "solver"
 
 
@@ -39,6 +43,8 @@ class Roles:
     scores: Sequence[object] = (3,)
     checked: Sequence[str] = ("yes",)
     checks: int = 2
+    questions: Sequence[str] = ()
+    """The checks' questions; empty = made up."""
     findings: Sequence[str] = ("F2.1",)
     instructions: Callable[[int], list[str]] = lambda number: [f"read the task again, try {number}"]
     suggested: str = ""
@@ -70,8 +76,8 @@ class Roles:
         if role == "flag":
             return {"findings": [{"behavior": "stopped early", "taxonomy_id": id} for id in self.findings]}
         if role == "ask":
-            checks = [{"source": "the task", "question": f"Is fact {n} so?"} for n in range(self.checks)]
-            return {"checks": checks}
+            asked = self.questions or tuple(f"Is fact {n} so?" for n in range(self.checks))
+            return {"checks": [{"source": "the task", "question": question} for question in asked]}
         if role == "check":
             return {"explanation": "looked at it", "answer": _at(self.checked, number)}
         if role == "judge":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -142,6 +144,21 @@ def test_checks_alone_may_decide() -> None:
     roles = Roles(checks=2, checked=["yes", "no", "yes", "yes"], answers=["11", "12"])
     result, _ = ran(roles, decide="checks")
     assert (result.answer, result.stop_reason, roles.calls("judge")) == ("12", "accepted", 0)
+
+
+@pytest.mark.parametrize(("level", "stop"), [("excellent", "accepted"), ("poor", "rounds")])
+def test_the_taxonomys_dimensions_may_decide(level: str, stop: str) -> None:
+    def levels(request: FakeRequest) -> str:
+        code = re.search(r'"check": "(\w{4})"', request.text)
+        names = re.findall(r'"(\w+)": {"reason"', request.text)
+        said = {name: {"reason": "seen", "choice": level} for name in names}
+        return json.dumps({"check": code[1] if code else "", **said})
+
+    roles = Roles(raw={"rubric": levels})
+    result, calls = ran(roles, decide="rubric", rounds=0)
+    (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
+    assert (result.stop_reason, calls, len(verdict["criteria"])) == (stop, 1 + 4 + 2, 5)
+    assert "we add" not in roles.prompts("rubric")[0] and "Is fact 1 so?" in roles.prompts("rubric")[0]
 
 
 def test_unknown_checks_decide_nothing() -> None:

@@ -35,6 +35,7 @@ CRATES = Task(messages=(*HISTORY, Message(role="user", content="And how many are
 SMALL = {
     "k": 3,
     "n": 3,
+    "solutions": 3,
     "width": 2,
     "rounds": 1,
     "depth": 1,

@@ -140,6 +140,17 @@ def test_they_verify_single_answers(scorer: str) -> None:
         assert result.stop_reason == "rounds"
 
 
+@pytest.mark.parametrize("score", [2, 9])
+def test_the_answer_of_many_is_judged_however_many_others_there_are(score: int) -> None:
+    answers = ["11", "12", "13", "14", "15", "16", "16"]
+    panel = Panel(answers, {**dict.fromkeys(answers, 0), "16": score})
+    with FakeServer(panel) as server:
+        keys = {"k": len(answers), "verify__strategy": "jury", "verify__rounds": 0}
+        result = solve(recipe_of("self_consistency", server, **keys))
+    (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
+    assert (result.answer, verdict["label"]) == ("16", "accept" if score >= 6 else "reject")
+
+
 @pytest.mark.parametrize(("flipped", "figures"), [("unknown", [None, None]), ("half", [0.5, 0.5])])
 def test_a_pair_that_flips_with_the_order_is_said_to(flipped: str, figures: list[float | None]) -> None:
     def reply(request: FakeRequest, index: int) -> str | FakeReply:

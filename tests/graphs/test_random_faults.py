@@ -45,12 +45,18 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.n": 3, "knobs.scorer": "debate(rounds=2)", "budget.depth": 4},
         {"knobs.n": 2, "knobs.scorer": 'deep_verifier(checker="model")', "budget.calls": 8},
         {"knobs.n": 4, "knobs.scorer": "step_judge", "budget.tokens": 3000},
+        {"knobs.n": 3, "knobs.scorer": 'spct_judge(k=3, meta="judge", think_more=1)', "budget.calls": 9},
     ],
     "deep_verifier": [
         {"knobs.rounds": 2},
         {"knobs.rounds": 1, "knobs.questions": "pick", "knobs.decide": "checks", "budget.calls": 9},
         {"knobs.rounds": 1, "knobs.decide": "expectation", "knobs.parallel": True, "budget.tokens": 4000},
-        {"knobs.solver": "self_consistency", "knobs.solver_knobs": {"k": 2}, "knobs.checker": "model", "budget.depth": 7},
+        {
+            "knobs.solver": "self_consistency",
+            "knobs.solver_knobs": {"k": 2},
+            "knobs.checker": "model",
+            "budget.depth": 7,
+        },
         {"knobs.rounds": 1, "knobs.reject_twice": True, "budget.seconds": 0.5},
     ],
     "direct": [{}],
@@ -68,6 +74,12 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.n": 4, "knobs.wait_for": 4},
         {"knobs.n": 4, "knobs.wait_for": 4, "budget.calls": 3},
         {"knobs.n": 3, "knobs.wait_for": 3, "knobs.max_tokens": 12},
+    ],
+    "genrm": [
+        {"knobs.solutions": 4, "knobs.verifications": 2},
+        {"knobs.solutions": 4, "knobs.verifications": 2, "knobs.select": "weighted", "budget.calls": 7},
+        {"knobs.solutions": 5, "knobs.verifications": 1, "knobs.reading": "hybrid", "knobs.top_groups": 2},
+        {"knobs.solutions": 3, "knobs.verifications": 2, "budget.tokens": 2000},
     ],
     "iterdrag": [
         {"knobs.n": 3},

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from phronesis.cli import allocation, bench, demos, kb, memory, models, recipes, runs, scorers, tools
+from phronesis.cli import allocation, bench, demos, kb, memory, models, recipes, rubrics, runs, scorers, tools
 from phronesis.cli.doctor import doctor
 from phronesis.cli.run import run
 
@@ -26,6 +26,7 @@ app.command()(run)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(runs.app, name="runs")
 app.add_typer(scorers.app, name="scorers")
+app.add_typer(rubrics.app, name="rubrics")
 app.add_typer(memory.app, name="memory")
 app.add_typer(kb.app, name="kb")
 app.add_typer(tools.app, name="tools")

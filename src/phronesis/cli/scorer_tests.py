@@ -40,7 +40,7 @@ def run_test(order: TestOrder, *, json: bool, dry_run: bool) -> int:
         return _plan(settings, chosen, wanted, known, json=json)
     if wanted.one_sided:
         print(f"every attempt is {wanted.one_sided}: nothing can be said of ranking", file=sys.stderr)
-    bank, run, results = _work(order, settings, wanted, known, scorers, quiet=json)
+    bank, run, results = scored(order, settings, wanted, known, scorers, quiet=json)
     questions, found = reported(wanted.grade(results), scorers, costs(settings, run, scorers))
     model = model_of(settings, bank) or model_of(settings, run)
     formats = {task.answer_format or "text" for task in wanted.tasks}
@@ -106,7 +106,7 @@ def _said_silence(item: ScorerReport) -> int:
     return int(not item.scored)
 
 
-def _work(
+def scored(
     order: TestOrder, settings: Settings, wanted: Asked, bank: str | None, scorers: Sequence[str], *, quiet: bool
 ) -> tuple[str, str, list[Result]]:
     """(bank, scoring run, results). When it is stopped, says how to go on."""
