@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from phronesis.agents.bounded import Brief
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.passages import shortened
@@ -103,7 +104,7 @@ def read_synopsis(text: str) -> Synopsis:
 class Finding(_Value):
     """A suspicious behaviour."""
 
-    behavior: str
+    behavior: Brief
     taxonomy_id: str
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from phronesis.agents.bounded import Brief
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.passages import shortened
@@ -46,7 +47,7 @@ class Judgement(_Value):
     """The judge's reply."""
 
     check: str = ""
-    explanation: str
+    explanation: Brief
     score: Score
 
 
@@ -54,7 +55,7 @@ class Feedback(_Value):
     """The feedback writer's reply."""
 
     check: str
-    reflection: str
+    reflection: Brief
     instructions: tuple[str, ...] = Field(min_length=1)
     suggested_answer: str = ""
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from phronesis.agents.bounded import Brief
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.prompt import load_prompt
@@ -22,7 +23,7 @@ class _Answered(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     check: str
-    explanation: str
+    explanation: Brief
     answer: Literal["yes", "no", "unknown"]
 
 

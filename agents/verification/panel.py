@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from phronesis.agents.bounded import Brief
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.core.chat import ChatRequest
@@ -38,7 +39,7 @@ class _Sheet(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     check: str
-    critique: str
+    critique: Brief
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
+from phronesis.agents.bounded import Brief
 from phronesis.agents.check_code import coded
 from phronesis.agents.decode import decode
 from phronesis.agents.logprobs import word_probability
@@ -50,13 +51,13 @@ class _Judgement(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     principles: list[Principle] = Field(min_length=1, json_schema_extra={"maxItems": MOST_PRINCIPLES})
-    critique: str = Field(min_length=1)
+    critique: str = Field(min_length=1, json_schema_extra={"maxLength": 800})
 
 
 class _Meta(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    reason: str
+    reason: Brief
     sound: Literal["yes", "no"]
     check: str
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from phronesis.agents.bounded import Brief
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.prompt import load_prompt
@@ -32,7 +33,7 @@ class _Value(BaseModel):
 
 
 class _Said(_Value):
-    reason: str
+    reason: Brief
 
 
 class _Judged(_Value):

