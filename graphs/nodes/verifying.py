@@ -18,7 +18,7 @@ from phronesis.graphs.policies.reward import reduce_steps
 
 
 @dataclass(frozen=True)
-class Bench:
+class ReadyVerifier:
     """A verifier that is ready for a task."""
 
     chosen: ChosenScorer
@@ -67,12 +67,14 @@ class Bench:
         return verdict.model_copy(update={"label": labelled(verdict.score, least)})
 
 
-async def bench(ctx: RunContext, chosen: ChosenScorer, *, accept: float | None, branch: Branch) -> Bench:
+async def ready_verifier(
+    ctx: RunContext, chosen: ChosenScorer, *, accept: float | None, branch: Branch
+) -> ReadyVerifier:
     """The verifier, ready for the context's task. Its calls for the task, if it needs some. Raises ModelError,
     BudgetExhausted."""
     around = scorer_context(ctx)
     scorer: Any = getattr(chosen, chosen.kind)(around)
     if isinstance(scorer, TaskScorer):
         prepared: OutcomeScorer = await scorer.for_task(ctx.task, site=Site(branch, scorer.name, "task"))
-        return Bench(chosen, prepared, accept)
-    return Bench(chosen, scorer, accept)
+        return ReadyVerifier(chosen, prepared, accept)
+    return ReadyVerifier(chosen, scorer, accept)

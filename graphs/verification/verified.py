@@ -35,7 +35,7 @@ from phronesis.graphs.nodes.attempts import failure_of
 from phronesis.graphs.nodes.human_verdict import reviewed
 from phronesis.graphs.nodes.inner_run import newest, run_inner
 from phronesis.graphs.nodes.refine_loop import Assessment, LoopState, RefineLoop
-from phronesis.graphs.nodes.verifying import Bench, bench
+from phronesis.graphs.nodes.verifying import ReadyVerifier, ready_verifier
 from phronesis.graphs.strategy import Knobs, Strategy
 from phronesis.graphs.verify_section import VerifySection
 
@@ -52,7 +52,7 @@ class State(LoopState, total=False):
     """Readable attempts of the newest round with other answers."""
     advice: tuple[str, ...]
     """Feedback on each rejected attempt, oldest first."""
-    bench: Bench | None
+    verifier: ReadyVerifier | None
     """The verifier, ready for the task."""
 
 
@@ -90,9 +90,9 @@ class Nodes:
             return Assessment("continue", "", float("-inf"), NO_ANSWER, NO_ANSWER)
         branch = ctx.root.at(f"verify{number}")
         read = attempt.model_copy(update={"text": state["trajectory"] or attempt.text})
-        ready = state.get("bench")
+        ready = state.get("verifier")
         try:
-            ready = ready or await bench(ctx, self.chosen, accept=self.section.accept, branch=branch)
+            ready = ready or await ready_verifier(ctx, self.chosen, accept=self.section.accept, branch=branch)
             verdict = await ready.verdict(ctx, read, state["others"], branch=branch)
             if self.section.reject_twice and verdict.label == "reject":
                 again = await ready.verdict(ctx, read, state["others"], branch=branch.at("again"))
@@ -109,7 +109,7 @@ class Nodes:
             _worth(verdict),
             verdict.reason,
             verdict=verdict,
-            leaves={"bench": ready},
+            leaves={"verifier": ready},
         )
 
     async def feedback(self, state: State, ctx: RunContext, assessment: Assessment) -> State:
@@ -123,7 +123,7 @@ class Nodes:
         return {"advice": (*state.get("advice", ()), told)}
 
     async def _told(self, state: State, ctx: RunContext, assessment: Assessment) -> str:
-        number, verdict, ready = state["round"] - 1, assessment.verdict, state.get("bench")
+        number, verdict, ready = state["round"] - 1, assessment.verdict, state.get("verifier")
         attempt = next((item for item in state["candidates"] if item.id == assessment.of), None)
         if verdict is None or ready is None or attempt is None or verdict.label == "unknown":
             return assessment.advice if verdict is None else verdict.feedback
