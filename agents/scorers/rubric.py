@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from phronesis.agents.client.profile import Capability
 from phronesis.agents.scorers.table import ScorerCalls, ScorerContext, ScorerEntry, ScorerOptions
 from phronesis.agents.verification.rubric import Criterion, Rubric
 from phronesis.agents.verification.rubric_files import load_rubric, rubric_file
@@ -36,6 +37,9 @@ class JudgingOptions(ScorerOptions):
 
     each: bool = False
     """One call for each criterion, side by side, instead of one for all."""
+    read: Literal["choice", "probability"] = "choice"
+    """``choice``: a criterion counts the written choice; ``probability``: the mean place of its choices by their
+    probabilities behind the reason, 1 call more for each criterion, for models that write the same choice always."""
     votes: int = Field(default=1, ge=1)
     """Independent judgements; a criterion counts their mean. More than one are drawn at temperature 0.7."""
     max_tokens: int = Field(default=600, ge=16)
@@ -69,7 +73,7 @@ class RubricScorer:
     name: str = "rubric"
 
     def calls_for(self, candidate: Candidate) -> int:
-        return 2 * self.options.votes * (len(self.rubric.criteria) if self.options.each else 1)
+        return self.options.votes * _most(self.options, len(self.rubric.criteria))
 
     async def score(self, task: Task, candidate: Candidate, *, site: Site) -> float | None:
         return (await self.verify(task, candidate, site=site)).score
@@ -80,17 +84,13 @@ class RubricScorer:
             parts = [(f"c{index}", (item,)) for index, item in enumerate(self.rubric.criteria)]
         asked = [(f"v{vote}.{name}", criteria) for vote in range(self.options.votes) for name, criteria in parts]
         place = site.as_role("judge")
-        names = {f"{site.key}.{name}": 2 for name, _ in asked}
+        weighed = self.options.read == "probability"
+        names = {f"{site.key}.{name}": 2 + weighed * len(criteria) for name, criteria in asked}
         accounts = site.branch.account.split(names)
         try:
             said = await side_by_side(
                 [
-                    self.judge.judge(
-                        task,
-                        criteria,
-                        candidate.text,
-                        site=place.at(name).paid_by(accounts[f"{site.key}.{name}"]),
-                    )
+                    self._one(task, criteria, candidate.text, place.at(name).paid_by(accounts[f"{site.key}.{name}"]))
                     for name, criteria in asked
                 ]
             )
@@ -105,6 +105,14 @@ class RubricScorer:
         shown = {"rule": "rubric", "of": candidate.id, "rubric": self.rubric.name, **verdict.model_dump(mode="json")}
         self.around.note(f"{site.key}.rubric", shown)
         return verdict
+
+    async def _one(
+        self, task: Task, criteria: Sequence[Criterion], solution: str, site: Site
+    ) -> tuple[CriterionVerdict, ...] | MalformedReply:
+        found = await self.judge.judge(task, criteria, solution, site=site)
+        if isinstance(found, MalformedReply) or self.options.read == "choice":
+            return found
+        return await self.judge.weighed(task, criteria, solution, found, site=site)
 
     def _verdict(self, found: dict[str, list[CriterionVerdict]], unread: Sequence[str]) -> Verdict:
         criteria = self.rubric.judged(found)
@@ -166,18 +174,28 @@ def _build_generated(around: ScorerContext, options: JudgingOptions) -> Generate
     )
 
 
+def _needs(options: JudgingOptions) -> tuple[Capability, ...]:
+    return ("logprobs", "prefill") if options.read == "probability" else ()
+
+
+def _most(options: JudgingOptions, criteria: int) -> int:
+    """The most calls of one vote."""
+    return 2 * (criteria if options.each else 1) + (criteria if options.read == "probability" else 0)
+
+
 def _calls(options: RubricOptions) -> ScorerCalls:
-    calls = options.votes * (len(load_rubric(options.file).criteria) if options.each else 1)
-    return ScorerCalls(attempt=calls, more=calls, chain=2)
+    criteria = len(load_rubric(options.file).criteria)
+    calls = options.votes * (criteria if options.each else 1)
+    more = options.votes * _most(options, criteria) - calls
+    return ScorerCalls(attempt=calls, more=more, chain=2 + int(options.read == "probability"))
 
 
 def _generated_calls(options: JudgingOptions) -> ScorerCalls:
-    least, most = (2, _MOST_GENERATED) if options.each else (1, 1)
-    again = 2 * most - least
+    least = 2 if options.each else 1
     return ScorerCalls(
         attempt=options.votes * least,
-        more=options.votes * again,
-        chain=2,
+        more=options.votes * (_most(options, _MOST_GENERATED) - least),
+        chain=2 + int(options.read == "probability"),
         task=2,
         task_depth=2,
         prepares=True,
@@ -191,7 +209,7 @@ RUBRIC = ScorerEntry(
     build=_build,
     options=RubricOptions,
     calls=_calls,
-    roles=lambda options: {"judge": ()},
+    roles=lambda options: {"judge": _needs(options)},
     files=lambda options: rubric_file(options.file),
     accept=lambda options: load_rubric(options.file).accept,
 )
@@ -202,6 +220,6 @@ GENERATED_RUBRIC = ScorerEntry(
     build=_build_generated,
     options=JudgingOptions,
     calls=_generated_calls,
-    roles=lambda options: {"rubric_writer": (), "judge": ()},
+    roles=lambda options: {"rubric_writer": (), "judge": _needs(options)},
     accept=lambda options: 0.75,
 )

@@ -117,11 +117,10 @@ class Rubric(_Value):
 
     def score(self, verdicts: Sequence[CriterionVerdict]) -> float | None:
         """The weighted mean over the known criteria; None when too little is known. A veto caps it at half of ``accept``."""
-        known = [
-            (item, said.score) for item, said in zip(self.criteria, verdicts, strict=True) if said.score is not None
-        ]
+        pairs = [(item, said) for item, said in zip(self.criteria, verdicts, strict=True) if said.score is not None]
+        known = [(item, said.score or 0.0) for item, said in pairs]
         weight = math.fsum(self.weight_of(item) for item, _ in known)
-        vetoed = any(item.veto and score == 0 for item, score in known)
+        vetoed = any(item.veto and _worst(item, said) for item, said in pairs)
         if weight < self.least_known - 1e-9 and not vetoed:
             return None
         mean = math.fsum(self.weight_of(item) * score for item, score in known) / weight
@@ -139,6 +138,11 @@ class Rubric(_Value):
         ]
         failed.sort(key=lambda loss: -loss[0])
         return "\n".join(f"- {item.name}: {said.choice}. {said.reason}".strip() for _, item, said in failed)
+
+
+def _worst(criterion: Criterion, said: CriterionVerdict) -> bool:
+    """Whether the worst choice was taken, by the choice itself where the score is a mean below the middle."""
+    return said.score == 0 or (said.choice == criterion.names[0] and (said.score or 0.0) < 0.5)
 
 
 def _mean(criterion: Criterion, found: Sequence[CriterionVerdict]) -> CriterionVerdict:

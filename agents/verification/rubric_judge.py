@@ -6,9 +6,10 @@ the order of the fields is that of generative reward models (critique before sco
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -21,6 +22,7 @@ from phronesis.agents.verification.rubric import UNKNOWN, Criterion
 from phronesis.core.chat import ChatRequest, Sampling
 from phronesis.core.errors import MalformedReply
 from phronesis.core.ports import ChatClient
+from phronesis.core.side_by_side import side_by_side
 from phronesis.core.site import Site
 from phronesis.core.task import Task
 from phronesis.core.verdict import CriterionVerdict
@@ -99,6 +101,47 @@ class RubricJudge:
         except MalformedReply as error:
             return error
         return tuple(_verdict(item, getattr(found, key)) for key, item in zip(keys_of(criteria), criteria, strict=True))
+
+    async def weighed(
+        self,
+        task: Task,
+        criteria: Sequence[Criterion],
+        solution: str,
+        verdicts: Sequence[CriterionVerdict],
+        *,
+        site: Site,
+    ) -> tuple[CriterionVerdict, ...]:
+        """The verdicts with each choice replaced by the likeliest one behind its reason, and its score by the mean of all
+        choices' places, weighed by their probabilities. 1 call for each criterion that is known, side by side. Needs
+        logprobs and prefill. Raises ModelError, BudgetExhausted."""
+        request, code = self.request(task, criteria, solution)
+        opened = json.dumps({"check": code}, ensure_ascii=False)[:-1]
+        keys = keys_of(criteria)
+        names = {f"{site.key}.p{index}": 1 for index, said in enumerate(verdicts) if said.choice is not None}
+        accounts = site.branch.account.split(names)
+
+        async def one(index: int) -> CriterionVerdict:
+            said, item = verdicts[index], criteria[index]
+            account = accounts.get(f"{site.key}.p{index}")
+            if account is None:
+                return said
+            before = "".join(
+                f', "{key}": {json.dumps({"reason": done.reason, "choice": done.choice or UNKNOWN}, ensure_ascii=False)}'
+                for key, done in zip(keys[:index], verdicts, strict=False)
+            )
+            reason = json.dumps(said.reason, ensure_ascii=False)
+            prefill = f'{opened}{before}, "{keys[index]}": {{"reason": {reason}, "choice": "'
+            found = await self.client.label_probabilities(
+                replace(request, prefill=prefill), item.names, site=site.at(f"p{index}").paid_by(account)
+            )
+            likeliest = max(item.names, key=lambda name: found.probabilities[name])
+            mean = sum(item.score_of(name) * found.probabilities[name] for name in item.names)
+            return said.model_copy(update={"choice": likeliest, "score": mean})
+
+        try:
+            return tuple(await side_by_side([one(index) for index in range(len(verdicts))]))
+        finally:
+            site.branch.account.join(tuple(names))
 
 
 def _verdict(criterion: Criterion, said: Any) -> CriterionVerdict:

@@ -44,6 +44,7 @@ OVERRIDES: dict[str, list[dict[str, object]]] = {
         {"knobs.n": 3, "knobs.scorer": "jury(jurors=2)", "budget.calls": 6},
         {"knobs.n": 2, "knobs.scorer": "rubric(each=true, votes=2)", "budget.calls": 9},
         {"knobs.n": 2, "knobs.scorer": "generated_rubric", "budget.tokens": 4000},
+        {"knobs.n": 2, "knobs.scorer": 'rubric(read="probability")', "budget.calls": 7},
         {"knobs.n": 3, "knobs.scorer": "debate(rounds=2)", "budget.depth": 4},
         {"knobs.n": 2, "knobs.scorer": 'deep_verifier(checker="model")', "budget.calls": 8},
         {"knobs.n": 4, "knobs.scorer": "step_judge", "budget.tokens": 3000},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from strategy_runs import cut_everywhere, recipe_of, solve
 
 from phronesis.core.result import Result
-from phronesis.testing import FakeRequest, FakeServer
+from phronesis.testing import FakeReply, FakeRequest, FakeServer
 
 _CODE = re.compile(r'"check": "(\w{4})"')
 CRITERIA = ("reading", "method", "calculation", "answer")
@@ -107,6 +108,27 @@ def test_votes_that_contradict_each_other_are_said_to() -> None:
     (verdict,) = verdicts(result)
     assert not verdict["consistent"]
     assert verdict["criteria"][0]["score"] == 0.5
+
+
+def test_probabilities_may_count_in_the_place_of_written_choices() -> None:
+    def reply(request: FakeRequest, index: int) -> str | FakeReply:
+        if request.prefill.endswith('"choice": "'):
+            asked.append(request.prefill)
+            sure = '"calculation"' not in request.prefill or '"answer"' in request.prefill
+            share = 0.9 if sure else 0.2
+            return FakeReply("right", top={"right": math.log(share), "wrong": math.log(1 - share)})
+        return judge(request, index)
+
+    asked: list[str] = []
+    judge = Judge(["12"], RIGHT)
+    with FakeServer(reply) as server:
+        keys = {"verify__strategy": 'rubric(read="probability")', "verify__rounds": 0}
+        result = solve(recipe_of("direct", server, **keys))
+        (verdict,) = verdicts(result)
+        assert server.calls == 1 + 1 + 4 and result.depth == 3
+        assert [item["choice"] for item in verdict["criteria"]] == ["right", "right", "wrong", "right"]
+        assert verdict["criteria"][2]["score"] == pytest.approx(0.2, abs=0.02)
+        assert all(prompt.startswith('{"check": "') for prompt in asked)
 
 
 def test_a_judge_that_likes_everything_accepts_everything() -> None:
