@@ -156,9 +156,10 @@ class DeepVerifier:
         found = await judge.judge(task, rubric.criteria, shown, site=site.as_role("judge"))
         if isinstance(found, MalformedReply):
             raise found
-        figure = rubric.score(found)
+        figure, vetoed = rubric.score(found), rubric.vetoed(found)
+        details = {**done, "vetoed": list(vetoed)} if vetoed else done
         return Verdict(
-            label=rubric.label(figure), score=figure, reason=rubric.feedback(found), criteria=found, details=done
+            label=rubric.label(figure), score=figure, reason=rubric.feedback(found), criteria=found, details=details
         )
 
     async def _judged(

@@ -119,6 +119,9 @@ class RubricScorer:
         score = self.rubric.score(criteria)
         failed = self.rubric.feedback(criteria)
         details: dict[str, Any] = {"unread": list(unread)} if unread else {}
+        vetoed = self.rubric.vetoed(criteria)
+        if vetoed:
+            details["vetoed"] = list(vetoed)
         known = [[item.score for item in part if item.score is not None] for part in found.values()]
         return Verdict(
             label=self.rubric.label(score),

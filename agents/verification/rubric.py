@@ -27,7 +27,7 @@ class _Value(BaseModel):
 class Choice(_Value):
     """One level of a criterion."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(pattern=r"\S")
     means: str = ""
     """When it is the right one."""
 
@@ -35,8 +35,8 @@ class Choice(_Value):
 class Criterion(_Value):
     """One thing that is looked at."""
 
-    name: str = Field(min_length=1)
-    question: str = Field(min_length=1)
+    name: str = Field(pattern=r"\S")
+    question: str = Field(pattern=r"\S")
     """What is asked about the attempt."""
     choices: tuple[Choice, ...]
     """Worst first."""
@@ -82,9 +82,9 @@ class Criterion(_Value):
 class Rubric(_Value):
     """Criteria and how they add up."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(pattern=r"\S")
     description: str = ""
-    accept: float = Field(default=0.75, ge=0, le=1)
+    accept: float = Field(default=0.75, gt=0, le=1)
     """Lowest accepted score."""
     least_known: float = Field(default=0.5, gt=0, le=1)
     """Least weight of criteria that are known; with less the verdict is unknown."""
@@ -120,11 +120,16 @@ class Rubric(_Value):
         pairs = [(item, said) for item, said in zip(self.criteria, verdicts, strict=True) if said.score is not None]
         known = [(item, said.score or 0.0) for item, said in pairs]
         weight = math.fsum(self.weight_of(item) for item, _ in known)
-        vetoed = any(item.veto and _worst(item, said) for item, said in pairs)
+        vetoed = self.vetoed(verdicts)
         if weight < self.least_known - 1e-9 and not vetoed:
             return None
         mean = math.fsum(self.weight_of(item) * score for item, score in known) / weight
         return min(mean, self.accept / 2) if vetoed else mean
+
+    def vetoed(self, verdicts: Sequence[CriterionVerdict]) -> tuple[str, ...]:
+        """The criteria whose veto rejects the attempt, whatever figure would be accepted."""
+        pairs = zip(self.criteria, verdicts, strict=True)
+        return tuple(item.name for item, said in pairs if item.veto and said.score is not None and _worst(item, said))
 
     def label(self, score: float | None) -> Label:
         return labelled(score, self.accept)

@@ -67,7 +67,8 @@ def load_rubric(name: str) -> Rubric:
 
 def derived(taxonomy: Taxonomy) -> Rubric:
     """One criterion for each class of failures, with its four levels from poor to excellent and its share of the weights;
-    a class without levels gets some from its kinds. Source: DeepVerifier, appendix C (one dimension per class)."""
+    a class without levels gets some from its kinds. Raises RecipeError where no class is a dimension or two are called the
+    same. Source: DeepVerifier, appendix C (one dimension per class)."""
     dimensions = [item for item in taxonomy.classes if item.dimension]
     total = sum(item.weight for item in dimensions)
     criteria = [
@@ -81,7 +82,13 @@ def derived(taxonomy: Taxonomy) -> Rubric:
         )
         for item in dimensions
     ]
-    return Rubric(name=f"{DERIVED}{taxonomy.name}", description=taxonomy.description, criteria=tuple(criteria))
+    name = f"{DERIVED}{taxonomy.name}"
+    try:
+        return Rubric(name=name, description=taxonomy.description, criteria=tuple(criteria))
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        mend = "give each class a name of its own, and leave `dimension` on in one at least"
+        raise RecipeError(f"no rubric can be derived from the taxonomy {taxonomy.name!r}: {said}", mend=mend) from None
 
 
 def _means(item: FailureClass) -> tuple[str, ...]:

@@ -67,7 +67,8 @@ class TaxonomyFile(_Value):
     name: str = Field(min_length=1)
     description: str = ""
     extends: str = ""
-    """Another taxonomy whose classes come first; a class of the same id adds its kinds to it."""
+    """Another taxonomy whose classes come first, a shipped one or a file beside this; a class of the same id adds its kinds
+    to it and replaces what it says itself."""
     classes: tuple[FailureClass, ...] = ()
 
 
@@ -103,8 +104,15 @@ def taxonomy_names() -> list[str]:
 
 
 def taxonomy_file(name: str) -> tuple[str, ...]:
-    """The user's file that a run has to pin; none for a shipped taxonomy."""
-    return () if name in taxonomy_names() else (name,)
+    """The user's files that a run has to pin, those that it extends too; none for a shipped taxonomy."""
+    files: list[str] = []
+    while name and name not in taxonomy_names() and name not in files:
+        files.append(name)
+        try:
+            name = _beside(name, str(tomllib.loads(_read(name)[1]).get("extends", "")))
+        except (RecipeError, tomllib.TOMLDecodeError):
+            break
+    return tuple(files)
 
 
 def load_taxonomy(name: str) -> Taxonomy:
@@ -121,7 +129,7 @@ def _loaded(name: str, before: tuple[str, ...]) -> Taxonomy:
         file = TaxonomyFile.model_validate(data)
         classes = file.classes
         if file.extends:
-            classes = _joined(_loaded(file.extends, (*before, name)).classes, classes)
+            classes = _joined(_loaded(_beside(name, file.extends), (*before, name)).classes, classes)
         return Taxonomy(name=file.name, description=file.description, classes=classes)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source} is not TOML: {error}", mend="correct the line it names") from None
@@ -129,11 +137,19 @@ def _loaded(name: str, before: tuple[str, ...]) -> Taxonomy:
         raise _explained(error, source) from None
 
 
+def _beside(name: str, other: str) -> str:
+    """The file that another one names: as written, or beside it where there is one."""
+    near = Path(name).parent / other
+    return str(near) if other and other not in taxonomy_names() and near.is_file() else other
+
+
 def _joined(base: tuple[FailureClass, ...], more: tuple[FailureClass, ...]) -> tuple[FailureClass, ...]:
     found: dict[str, FailureClass] = {item.id: item for item in base}
     for item in more:
         known = found.get(item.id)
-        found[item.id] = item if known is None else known.model_copy(update={"kinds": (*known.kinds, *item.kinds)})
+        said = {key: getattr(item, key) for key in item.model_fields_set - {"kinds"}}
+        kinds = item.kinds if known is None else (*known.kinds, *item.kinds)
+        found[item.id] = (item if known is None else known).model_copy(update={**said, "kinds": kinds})
     return tuple(found.values())
 
 

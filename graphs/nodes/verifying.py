@@ -63,6 +63,8 @@ class ReadyVerifier:
         return None if first is None else float(first)
 
     def _relabelled(self, verdict: Verdict) -> Verdict:
+        if verdict.label == "reject" and verdict.details.get("vetoed"):
+            return verdict
         least = self.chosen.accept if self.accept is None else self.accept
         return verdict.model_copy(update={"label": labelled(verdict.score, least)})
 

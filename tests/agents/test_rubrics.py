@@ -48,6 +48,8 @@ def test_the_shipped_rubrics_hold() -> None:
         ([("a", '["yes", "Yes"]', "")], "'yes' twice"),
         ([("a", '["no", "unknown"]', "")], "judges may say that anyway"),
         ([("a", GOOD, 'wieght = "1"')], "unknown key"),
+        ([("  ", GOOD, "")], "criteria.0.name"),
+        ([("a", '["no", " "]', "")], "criteria.0.choices.1.name"),
         ([], "'criteria' is missing"),
     ],
 )
@@ -152,6 +154,53 @@ def test_a_users_taxonomy_extends_a_shipped_one(tmp_path: Path) -> None:
     ids = [item.id for item in taxonomy.items]
     assert "A1" in ids and "M1.9" in ids and "M2.2" in ids
     assert [item.name for item in derived(taxonomy).criteria] == ["reading", "working", "answering", "books"]
+
+
+def test_a_run_pins_what_a_taxonomy_extends(tmp_path: Path) -> None:
+    head = 'schema = "phronesis/taxonomy/1"\nname = "x"\n'
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    first.write_text(head + 'extends = "maths"\n', encoding="utf-8")
+    second.write_text(head + f"extends = '{first}'\n", encoding="utf-8")
+    assert rubric_file(f"taxonomy:{second}") == (str(second), str(first))
+    assert rubric_file(f"taxonomy:{tmp_path / 'none.toml'}") == (str(tmp_path / "none.toml"),)
+
+
+def test_what_is_extended_may_lie_beside_the_file_and_be_reworded(tmp_path: Path) -> None:
+    head = 'schema = "phronesis/taxonomy/1"\nname = "x"\n'
+    (tmp_path / "base.toml").write_text(head + 'extends = "maths"\n', encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    more = '[[classes]]\nid = "M3"\nname = "ending"\ndefinition = "the end is wrong"\nweight = 0.6\nveto = false\n'
+    path.write_text(head + 'extends = "base.toml"\n' + more, encoding="utf-8")
+    ending = load_taxonomy(str(path)).classes[-1]
+    assert (ending.name, ending.weight, ending.veto, [kind.id for kind in ending.kinds]) == (
+        "ending",
+        0.6,
+        False,
+        ["M3.1", "M3.2"],
+    )
+    assert len(ending.levels) == 4
+    assert rubric_file(f"taxonomy:{path}") == (str(path), str(tmp_path / "base.toml"))
+
+
+@pytest.mark.parametrize(
+    ("second", "more", "said"),
+    [("books", "", "two criteria are called 'books'"), ("other", "dimension = false", "there are no criteria")],
+)
+def test_a_taxonomy_that_makes_no_rubric_is_refused(tmp_path: Path, second: str, more: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    classes = [
+        f'[[classes]]\nid = "A{n}"\nname = "{name}"\ndefinition = "x"\n{more}\n'
+        for n, name in enumerate(("books", second))
+    ]
+    path.write_text('schema = "phronesis/taxonomy/1"\nname = "mine"\n' + "".join(classes), encoding="utf-8")
+    with pytest.raises(RecipeError, match="no rubric can be derived from the taxonomy 'mine'") as caught:
+        load_rubric(f"taxonomy:{path}")
+    assert said in caught.value.message and caught.value.mend
+
+
+def test_an_acceptance_from_nothing_on_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="accept = 0"):
+        load_rubric(written(tmp_path, ("a", GOOD, "veto = true"), head=HEAD + "accept = 0\n"))
 
 
 @pytest.mark.parametrize(

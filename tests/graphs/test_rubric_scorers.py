@@ -110,6 +110,12 @@ def test_votes_that_contradict_each_other_are_said_to() -> None:
     assert verdict["criteria"][0]["score"] == 0.5
 
 
+def test_a_veto_rejects_under_any_threshold() -> None:
+    result, _ = ran(Judge(["12"], {**RIGHT, "reading": "wrong"}), verify__rounds=0, verify__accept=0.1)
+    (verdict,) = verdicts(result)
+    assert (verdict["label"], verdict["score"], verdict["details"]["vetoed"]) == ("reject", 0.375, ["reading"])
+
+
 def test_probabilities_may_count_in_the_place_of_written_choices() -> None:
     def reply(request: FakeRequest, index: int) -> str | FakeReply:
         if request.prefill.endswith('"choice": "'):
