@@ -240,6 +240,7 @@ ENTRY = ScorerEntry(
         "advisor": (),
     },
     files=lambda options: taxonomy_file(options.taxonomy),
+    reads=lambda options: load_taxonomy(options.taxonomy),
     tools=lambda options: options.checker in ("auto", "agent"),
     accept=lambda options: options.least,
 )

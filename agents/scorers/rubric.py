@@ -214,6 +214,7 @@ RUBRIC = ScorerEntry(
     calls=_calls,
     roles=lambda options: {"judge": _needs(options)},
     files=lambda options: rubric_file(options.file),
+    reads=lambda options: load_rubric(options.file),
     accept=lambda options: load_rubric(options.file).accept,
 )
 GENERATED_RUBRIC = ScorerEntry(

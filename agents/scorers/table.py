@@ -109,6 +109,9 @@ class ScorerEntry:
     """Whether attempts must come with log-probabilities."""
     files: Callable[[Any], tuple[str, ...]] = lambda options: ()
     """Files of the user's that decide its figures; a run pins them."""
+    reads: Callable[[Any], object] = lambda options: None
+    """Reads what its options name (a rubric, a taxonomy), so that a wrong name is told before a run begins. Raises
+    RecipeError."""
     tools: Callable[[Any], bool] = lambda options: False
     """Whether it may call the recipe's tools."""
     accept: Callable[[Any], float] = lambda options: 0.5
@@ -232,7 +235,8 @@ class ChosenScorer:
 def choose_scorer(text: str, *, kinds: tuple[ScorerKind, ...] = ("outcome", "step", "group")) -> ChosenScorer:
     """The scorer a recipe names, its options checked.
 
-    Raises RecipeError for an unknown name or option (with the nearest), a wrong value, or a kind that is not allowed."""
+    Raises RecipeError for an unknown name or option (with the nearest), a wrong value, a kind that is not allowed, or a
+    rubric or taxonomy that cannot be read."""
     spec = NamedSpec.parse(text, what="scorer", error=RecipeError)
     entry = find_scorer(spec.name)
     if entry.kind not in kinds:
@@ -241,7 +245,9 @@ def choose_scorer(text: str, *, kinds: tuple[ScorerKind, ...] = ("outcome", "ste
             f"the scorer {spec.name!r} judges {_JUDGES[entry.kind]}, which does not fit here",
             mend=f"choose one of {', '.join(fitting)}",
         )
-    return ChosenScorer(text, entry, spec.checked(entry.options, what="scorer", error=RecipeError))
+    chosen = ChosenScorer(text, entry, spec.checked(entry.options, what="scorer", error=RecipeError))
+    entry.reads(chosen.options)
+    return chosen
 
 
 _JUDGES: dict[ScorerKind, str] = {"outcome": "whole attempts", "step": "steps", "group": "attempts together"}

@@ -110,10 +110,14 @@ def _read(name: str) -> tuple[str, str]:
         return f"rubric {name}", file.read_text(encoding="utf-8")
     try:
         return name, Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
         near = get_close_matches(name, rubric_names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"shipped: {', '.join(rubric_names())}; or give a path"
-        raise RecipeError(f"there is no rubric {name!r}: {error}", mend=hint) from None
+        raise RecipeError(f"there is no rubric {name!r}, and no file of that name", mend=hint) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"{name} cannot be read: {error}", mend="give the path of a rubric's TOML file, in UTF-8"
+        ) from None
 
 
 def _explained(error: ValidationError, source: str) -> RecipeError:

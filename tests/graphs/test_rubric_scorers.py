@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from strategy_runs import cut_everywhere, recipe_of, solve
 
+from phronesis.core.errors import RecipeError
 from phronesis.core.result import Result
 from phronesis.testing import FakeReply, FakeRequest, FakeServer
 
@@ -191,3 +193,18 @@ def test_a_cut_run_pays_nothing_twice(scorer: str) -> None:
     with FakeServer(Judge(["11"], choices)) as server:
         recipe = recipe_of("direct", server, verify__strategy=scorer, verify__rounds=1)
         assert cut_everywhere(recipe, server).stop_reason == "rounds"
+
+
+def test_files_that_cannot_be_read_are_told_before_a_run_begins(tmp_path: Path) -> None:
+    folder, torn = str(tmp_path), tmp_path / "torn.toml"
+    torn.write_bytes(b"\x92\xff")
+    for named, problem, mend in (
+        ('rubric(file="maht")', "no rubric 'maht'", "'math'"),
+        ('deep_verifier(taxonomy="math")', "no taxonomy 'math'", "'maths'"),
+        (f'rubric(file="{torn}")', "torn.toml cannot be read", "UTF-8"),
+        (f'deep_verifier(taxonomy="{folder}")', "cannot be read", "taxonomy's TOML file"),
+    ):
+        with FakeServer() as server, pytest.raises(RecipeError) as caught:
+            recipe_of("direct", server, verify__strategy=named)
+        assert problem in caught.value.message and mend in (caught.value.mend or "")
+        assert server.calls == 0
