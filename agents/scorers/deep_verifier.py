@@ -5,7 +5,8 @@ assistant that has seen nothing of the attempt, an explanation and a score of 1 
 most three instructions. ``decide`` says by what an attempt is accepted: ``score`` is the paper's; ``expectation`` takes the
 mean of the four digits' probabilities, accepted from 2.5 on; ``checks`` (ours) takes the share of checks that say yes and
 accepts when none of them says no; ``rubric`` has the taxonomy's dimensions judged instead, each with its four levels.
-A reply that cannot be read twice makes the verdict unknown.
+A reply that cannot be read twice makes the verdict unknown, and so does an acceptance where questions were asked and none
+could be answered: it would rest on nothing but the judge's opinion.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ class DeepVerifier:
         if self.options.decide == "checks":
             return self._by_checks(said, done)
         if self.options.decide == "rubric":
-            return await self._by_rubric(task, answer, synopsis, said, done, site)
-        return await self._judged(task, answer, synopsis, said, done, site)
+            return _resting(await self._by_rubric(task, answer, synopsis, said, done, site), said)
+        return _resting(await self._judged(task, answer, synopsis, said, done, site), said)
 
     async def _checked(self, task: Task, checks: Sequence[Check], site: Site) -> tuple[tuple[Check, CheckAnswer], ...]:
         place = site.as_role("checker")
@@ -190,6 +191,14 @@ class DeepVerifier:
         synopsis = str(verdict.details.get("synopsis", ""))
         answer = candidate.answer or "(none)"
         return await self.writer.write(task, answer, synopsis, shown_checks(said), site=site.as_role("advisor"))
+
+
+def _resting(verdict: Verdict, said: Sequence[tuple[Check, CheckAnswer]]) -> Verdict:
+    """The verdict; unknown in the place of an acceptance that no check stands behind, though some were asked for."""
+    if verdict.label != "accept" or not said or any(answer.answer != "unknown" for _, answer in said):
+        return verdict
+    reason = f"none of the {len(said)} check(s) could be answered. {verdict.reason}".strip()
+    return verdict.model_copy(update={"label": "unknown", "reason": reason})
 
 
 def _part(item: dict[str, Any], of: type[Check] | type[CheckAnswer]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ evidence that the solver did not write. Whatever goes wrong on the way to the ev
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from phronesis.agents.scorers.table import ScorerContext
 from phronesis.core.chat import Sampling
@@ -24,11 +24,18 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def asks_something(text: str) -> str:
+    """The text. Raises ValueError where it has no words, as the dots of a form that was copied."""
+    if not any(char.isalnum() for char in text):
+        raise ValueError(f"{text!r} asks nothing")
+    return text
+
+
 class Check(_Value):
     """A question whose yes speaks for the answer, and what settles it."""
 
     source: str
-    question: str = Field(min_length=1)
+    question: Annotated[str, AfterValidator(asks_something)]
 
 
 class CheckAnswer(_Value):

@@ -38,6 +38,7 @@ _MOST_FINDINGS = 5
 _MOST_CLAIMS = 30
 _LONGEST_RECORD = 8000
 _UNNAMED = "the record"
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _STEP = re.compile(r"\s*\W*Step \d+\W*", re.IGNORECASE)
 _SOURCE = re.compile(r"\s*\W*Source(?: \d+)?\s*:\W*(.*)", re.IGNORECASE)
 _INFO = re.compile(r"^\s*\W*Info(?: \d+)?\s*:", re.IGNORECASE)
@@ -141,7 +142,8 @@ class Decomposer:
 
     async def flag(self, task: Task, synopsis: Synopsis, *, site: Site) -> tuple[Finding, ...]:
         """Behaviours that look like a known failure, each under an id of the taxonomy; empty = nothing found. An unknown
-        id is asked for again. Raises ModelError, BudgetExhausted."""
+        id is asked for again; a finding that describes nothing (dots, an id alone) is none. Raises ModelError,
+        BudgetExhausted."""
         items = "\n".join(f"{item.id} {item.name}: {item.definition}" for item in self.taxonomy.items)
         values = {
             "question": task.question,
@@ -156,7 +158,7 @@ class Decomposer:
         found = await ask(
             self.client, self._request("deep_flag", values, task), coded(wanted, code_of(synopsis.text)), site=site
         )
-        return tuple(found.findings)
+        return tuple(item for item in found.findings if len(_WORD.findall(item.behavior)) > 1)
 
     async def question(
         self, task: Task, answer: str, synopsis: Synopsis, findings: Sequence[Finding], *, most: int, site: Site

@@ -167,6 +167,37 @@ def test_unknown_checks_decide_nothing() -> None:
     assert verdict["label"] == "unknown"
 
 
+@pytest.mark.parametrize(("score", "label"), [(4, "unknown"), (1, "reject")])
+def test_an_acceptance_that_no_check_stands_behind_is_none(score: int, label: str) -> None:
+    result, _ = ran(Roles(checked=["unknown"], scores=[score]), rounds=0)
+    (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
+    assert (verdict["label"], verdict["score"]) == (label, (score - 1) / 3)
+    assert ("none of the 2 check(s) could be answered" in verdict["reason"]) == (score == 4)
+
+
+def test_one_answered_check_is_enough_to_stand_on() -> None:
+    assert ran(Roles(checked=["unknown", "yes"], scores=[4]), rounds=0)[0].stop_reason == "accepted"
+
+
+def test_questions_that_ask_nothing_are_asked_for_again() -> None:
+    roles = Roles(questions=["..."])
+    result, _ = ran(roles, rounds=0)
+    (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
+    assert (roles.calls("ask"), roles.calls("check"), verdict["label"]) == (2, 0, "unknown")
+
+
+def test_findings_that_describe_nothing_are_none() -> None:
+    def dots(request: FakeRequest) -> str:
+        code = re.search(r'"check": "(\w{4})"', request.text)
+        said = [{"behavior": text, "taxonomy_id": "F2.1"} for text in ("...", "F2.1", "it adds the wrong bags")]
+        return json.dumps({"check": code[1] if code else "", "findings": said})
+
+    roles = Roles(raw={"flag": dots})
+    ran(roles, rounds=0)
+    (asked,) = roles.prompts("ask")
+    assert "it adds the wrong bags (F2.1)" in asked and "- ..." not in asked and "- F2.1" not in asked
+
+
 def test_a_limit_in_the_middle_keeps_the_best_so_far() -> None:
     result, calls = ran(Roles(scores=[2], answers=["11", "12"]), budget__calls=9)
     assert (result.answer, result.stop_reason, calls) == ("11", "budget:calls", 9)
