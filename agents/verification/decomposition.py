@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from phronesis.agents.bounded import Brief
+from phronesis.agents.bounded import Brief, few
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.passages import shortened
@@ -116,13 +116,12 @@ class _Findings(_Value):
 
 class _Checks(_Value):
     check: str
-    checks: tuple[Check, ...] = Field(json_schema_extra={"minItems": 1})
-    """Guided replies hold one at least; an empty list is accepted all the same."""
+    checks: tuple[Check, ...]
 
 
 class _Picks(_Value):
     check: str
-    picks: tuple[int, ...] = Field(min_length=1)
+    picks: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +172,8 @@ class Decomposer:
             claims = [text for text in synopsis.claims if derived_numbers(text, task.question)] or synopsis.claims
             return await self._picked(task, {**said, "code": code}, claims[-_MOST_CLAIMS:], most, site)
         request = self._request("deep_ask", {**said, "synopsis": synopsis.text, "code": code}, task)
-        found = await ask(self.client, request, coded(_Checks, code), site=site)
+        wanted = create_model("Checks", __base__=_Checks, checks=(tuple[Check, ...], few(most)))
+        found = await ask(self.client, request, coded(wanted, code), site=site)
         different = {" ".join(item.question.split()).casefold(): item for item in reversed(found.checks)}
         return tuple(reversed(different.values()))[:most]
 
@@ -183,7 +183,7 @@ class Decomposer:
         picked: Sequence[int] = range(1, len(claims) + 1)
         if len(claims) > most:
             numbers = Literal[tuple(picked)]  # type: ignore[valid-type]  # as many as there are claims
-            wanted = create_model("Picks", __base__=_Picks, picks=(tuple[numbers, ...], Field(min_length=1)))  # type: ignore[valid-type]  # as above
+            wanted = create_model("Picks", __base__=_Picks, picks=(tuple[numbers, ...], few(most, least=1)))  # type: ignore[valid-type]  # as above
             listed = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, 1))
             request = self._request("deep_pick", {**values, "claims": listed}, task)
             said = await ask(self.client, request, coded(wanted, values["code"]), site=site)

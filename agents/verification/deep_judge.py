@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from phronesis.agents.bounded import Brief
+from phronesis.agents.bounded import Brief, few
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.passages import shortened
@@ -56,7 +56,7 @@ class Feedback(_Value):
 
     check: str
     reflection: Brief
-    instructions: tuple[str, ...] = Field(min_length=1)
+    instructions: tuple[Brief, ...] = few(3, least=1)
     suggested_answer: str = ""
 
     def text(self, *, suggest: bool) -> str:
