@@ -19,7 +19,7 @@ from pydantic import Field
 
 from phronesis.agents.scorers.table import ScorerCalls, ScorerContext, ScorerEntry, ScorerOptions
 from phronesis.agents.verification.checking import Channel, Check, CheckAnswer, Checker, checker, checker_calls
-from phronesis.agents.verification.decomposition import Decomposer, Questions, Synopsis
+from phronesis.agents.verification.decomposition import Decomposer, Questions, Synopsis, read_synopsis
 from phronesis.agents.verification.deep_judge import DeepJudge, FeedbackWriter, shown_checks
 from phronesis.agents.verification.rubric_files import derived
 from phronesis.agents.verification.rubric_judge import RubricJudge
@@ -40,6 +40,9 @@ class DeepVerifierOptions(ScorerOptions):
 
     taxonomy: str = "deep_research"
     """Known failures: a shipped taxonomy, or a TOML file."""
+    whole: int = Field(default=0, ge=0)
+    """Longest attempt, in characters, that is taken as it stands; a longer one is summed up by a call, as the paper does with
+    all (0). Small models lose the work when they sum it up."""
     max_checks: int = Field(default=3, ge=0, le=8)
     """Most questions. The paper's: 3."""
     questions: Questions = "write"
@@ -70,7 +73,8 @@ class DeepVerifierOptions(ScorerOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DeepVerifier:
-    """Three calls for the decomposition, those of the checks, and the judge's; each JSON reply may be asked for twice."""
+    """At most three calls for the decomposition, those of the checks, and the judge's; each JSON reply may be asked for
+    twice."""
 
     decomposer: Decomposer
     checker: Checker
@@ -98,7 +102,10 @@ class DeepVerifier:
 
     async def _verify(self, task: Task, trajectory: str, answer: str, done: dict[str, Any], site: Site) -> Verdict:
         place = site.as_role("decomposer")
-        synopsis = await self.decomposer.summarise(task, trajectory, site=place.at("synopsis"))
+        if len(trajectory.strip()) <= self.options.whole:
+            synopsis = read_synopsis(trajectory)
+        else:
+            synopsis = await self.decomposer.summarise(task, trajectory, site=place.at("synopsis"))
         done["synopsis"] = synopsis.text
         findings = await self.decomposer.flag(task, synopsis, site=place.at("flag"))
         done["findings"] = [item.model_dump() for item in findings]
@@ -209,8 +216,9 @@ def _calls(options: DeepVerifierOptions) -> ScorerCalls:
     most, chain = checker_calls(options.checker, steps=options.steps)
     written, picked = (int(options.max_checks > 0 and options.questions == way) for way in ("write", "pick"))
     judged = {"score": 1, "expectation": 2, "checks": 0, "rubric": 1}[options.decide]
-    always = 2 + written + judged
-    again = 1 + written + 2 * picked + int(options.decide in ("score", "rubric"))
+    summed = int(options.whole > 0)
+    always = 2 - summed + written + judged
+    again = summed + 1 + written + 2 * picked + int(options.decide in ("score", "rubric"))
     checks = options.max_checks * most
     together = chain if options.parallel and options.max_checks else options.max_checks * chain
     return ScorerCalls(attempt=always, more=again + checks, chain=always + again + together, advice=2)

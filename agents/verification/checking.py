@@ -31,6 +31,10 @@ def asks_something(text: str) -> str:
     return text
 
 
+WHOLE = "the whole task"
+"""Source of the check that asks about the answer itself."""
+
+
 class Check(_Value):
     """A question whose yes speaks for the answer, and what settles it."""
 

@@ -20,8 +20,8 @@ from phronesis.agents.decode import ask
 from phronesis.agents.passages import shortened
 from phronesis.agents.prompt import load_prompt
 from phronesis.agents.sentences import sentences
-from phronesis.agents.verification.checking import Check
-from phronesis.agents.verification.program_check import derived_numbers
+from phronesis.agents.verification.checking import WHOLE, Check
+from phronesis.agents.verification.program_check import the_number, with_gap
 from phronesis.agents.verification.taxonomy import Taxonomy
 from phronesis.core.chat import ChatRequest, Sampling, completion_of
 from phronesis.core.errors import MalformedReply
@@ -32,12 +32,14 @@ from phronesis.core.task import Task
 Questions = Literal["write", "pick"]
 """``write``: the questions are written, as in the paper; ``pick`` (ours): sentences of the summary are picked by number, and
 each is asked about as it stands, for models that write questions badly. Sentences with a number that the task does not have
-are preferred: the others mostly repeat the task."""
+are preferred: the others mostly repeat the task. An answer that is a number is the last thing asked about, and sentences that
+come to it are not."""
 NOTHING_FOUND = "(none)"
 _MOST_FINDINGS = 5
 _MOST_CLAIMS = 30
 _LONGEST_RECORD = 8000
 _UNNAMED = "the record"
+_ASKED = "Is this right: "
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _STEP = re.compile(r"\s*\W*Step \d+\W*", re.IGNORECASE)
 _SOURCE = re.compile(r"\s*\W*Source(?: \d+)?\s*:\W*(.*)", re.IGNORECASE)
@@ -163,14 +165,12 @@ class Decomposer:
         self, task: Task, answer: str, synopsis: Synopsis, findings: Sequence[Finding], *, most: int, site: Site
     ) -> tuple[Check, ...]:
         """At most ``most`` checks, the first ones of a longer list; equal questions once. 1 call, or 2; none where claims
-        are picked and there are no more than that. The last claim is added to picks that leave room for it. Raises
-        ModelError, BudgetExhausted."""
+        are picked and there are no more than have room. Raises ModelError, BudgetExhausted."""
         flagged = "\n".join(f"- {item.behavior} ({item.taxonomy_id})" for item in findings) or NOTHING_FOUND
         said = {"question": task.question, "answer": shortened(answer, 1500), "findings": flagged, "most": str(most)}
         code = code_of(f"{synopsis.text}\n{flagged}\n{answer}")
         if self.questions == "pick":
-            claims = [text for text in synopsis.claims if derived_numbers(text, task.question)] or synopsis.claims
-            return await self._picked(task, {**said, "code": code}, claims[-_MOST_CLAIMS:], most, site)
+            return await self._picked(task, {**said, "code": code}, synopsis, answer, most, site)
         request = self._request("deep_ask", {**said, "synopsis": synopsis.text, "code": code}, task)
         wanted = create_model("Checks", __base__=_Checks, checks=(tuple[Check, ...], few(most)))
         found = await ask(self.client, request, coded(wanted, code), site=site)
@@ -178,24 +178,30 @@ class Decomposer:
         return tuple(reversed(different.values()))[:most]
 
     async def _picked(
-        self, task: Task, values: dict[str, str], claims: Sequence[str], most: int, site: Site
+        self, task: Task, values: dict[str, str], synopsis: Synopsis, answer: str, most: int, site: Site
     ) -> tuple[Check, ...]:
+        number = the_number(answer)
+        last = () if number is None else (Check(source=WHOLE, question=f"{_ASKED}the answer is {answer.strip()}"),)
+        room = most - len(last)
+        claims = _worth_asking(synopsis.claims, task.question, number) if room else ()
         picked: Sequence[int] = range(1, len(claims) + 1)
-        if len(claims) > most:
+        if len(claims) > room:
             numbers = Literal[tuple(picked)]  # type: ignore[valid-type]  # as many as there are claims
-            wanted = create_model("Picks", __base__=_Picks, picks=(tuple[numbers, ...], few(most, least=1)))  # type: ignore[valid-type]  # as above
+            wanted = create_model("Picks", __base__=_Picks, picks=(tuple[numbers, ...], few(room, least=1)))  # type: ignore[valid-type]  # as above
             listed = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, 1))
-            request = self._request("deep_pick", {**values, "claims": listed}, task)
+            request = self._request("deep_pick", {**values, "most": str(room), "claims": listed}, task)
             said = await ask(self.client, request, coded(wanted, values["code"]), site=site)
-            picked = list(dict.fromkeys((*said.picks[:most], len(claims))))
-        return tuple(
-            Check(
-                source="the task and a calculation or a source of your own",
-                question=f"Is this right: {claims[number - 1]}",
-            )
-            for number in picked[:most]
-        )
+            picked = list(dict.fromkeys(said.picks))[:room]
+        source = "the task and a calculation or a source of your own"
+        return (*(Check(source=source, question=f"{_ASKED}{claims[index - 1]}") for index in picked), *last)
 
     def _request(self, prompt: str, values: dict[str, str], task: Task) -> ChatRequest:
         messages, _ = load_prompt(prompt).fill(values, history=task.history)
         return ChatRequest(messages=messages, sampling=self.sampling)
+
+
+def _worth_asking(claims: Sequence[str], task: str, number: float | None) -> Sequence[str]:
+    """Claims that come to a number of their own, that of the answer apart; where there is no number to ask about, all."""
+    found = [(text, with_gap(text, task)) for text in claims]
+    own = [text for text, gap in found if gap is not None and gap[1] != number]
+    return (own if own or number is not None else list(claims))[-_MOST_CLAIMS:]

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from phronesis.agents.programmer import program_of
 from phronesis.agents.prompt import load_prompt
-from phronesis.agents.verification.checking import Check, CheckAnswer
+from phronesis.agents.verification.checking import WHOLE, Check, CheckAnswer
 from phronesis.core.chat import ChatRequest, Sampling, completion_of
 from phronesis.core.ports import ChatClient, ProgramRunner
 from phronesis.core.site import Site
 from phronesis.core.task import Task
 
 GAP = "____"
-NO_NUMBER = "there is no number to work out in it"
+NO_NUMBER = "there is no number to work out in it that the task does not say"
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})+(?:\.\d+)?|(?<![\w.])-?\d+(?:\.\d+)?")
 _LONGEST = 2000
 
@@ -31,15 +31,18 @@ def derived_numbers(text: str, task: str) -> tuple[str, ...]:
     return tuple(found for found in _NUMBER.findall(text) if _value(found) not in known)
 
 
-def with_gap(claim: str, task: str) -> tuple[str, float] | None:
-    """The claim with a gap in the place of its last number that the task does not have, or of its last number at all, and
-    that number; None where it has none."""
-    found = list(_NUMBER.finditer(claim))
-    if not found:
-        return None
+def with_gap(claim: str, task: str, *, repeated: bool = False) -> tuple[str, float] | None:
+    """The claim with a gap in the place of its last number that the task does not have, and that number; None where it has
+    none. ``repeated``: its last number at all, for a claim that may come to a number of the task."""
     new = set(derived_numbers(claim, task))
-    at = next((item for item in reversed(found) if item[0] in new), found[-1])
-    return f"{claim[: at.start()]}{GAP}{claim[at.end() :]}", _value(at[0])
+    at = next((item for item in reversed(list(_NUMBER.finditer(claim))) if repeated or item[0] in new), None)
+    return None if at is None else (f"{claim[: at.start()]}{GAP}{claim[at.end() :]}", _value(at[0]))
+
+
+def the_number(answer: str) -> float | None:
+    """The value of an answer that is nothing but a number; else None."""
+    found = _NUMBER.fullmatch(answer.strip())
+    return None if found is None else _value(found[0])
 
 
 def _value(number: str) -> float:
@@ -48,8 +51,9 @@ def _value(number: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramChecker:
-    """Sees the task and the claim with its gap. 1 call, none for a claim without a number; a program that fails or returns
-    no number leaves the question ``unknown``."""
+    """Sees the task and the claim with its gap. 1 call, none for a claim without a number of its own: programs that are to
+    find a number of the task work out the task instead. A program that fails or returns no number leaves the question
+    ``unknown``."""
 
     client: ChatClient
     sampling: Sampling
@@ -57,7 +61,7 @@ class ProgramChecker:
     most_calls: int = 1
 
     async def check(self, task: Task, check: Check, *, site: Site) -> CheckAnswer:
-        gap = with_gap(check.question, task.question)
+        gap = with_gap(check.question, task.question, repeated=check.source == WHOLE)
         if gap is None:
             return CheckAnswer(answer="unknown", explanation=NO_NUMBER, by="program")
         claim, claimed = gap

@@ -47,6 +47,8 @@ class DeepVerifierKnobs(Knobs):
     """Lowest score that is accepted. The paper's: 3."""
     max_checks: int = Field(default=3, ge=0, le=8)
     """Most questions per verification. The paper's: 3."""
+    whole: int = Field(default=0, ge=0)
+    """Longest attempt, in characters, that is taken as it stands instead of summed up; the paper sums up all: 0."""
     questions: Questions = "write"
     """Whether the questions are written, as in the paper, or claims are picked by number (ours, for small models)."""
     checker: Channel = "auto"
@@ -89,7 +91,18 @@ class DeepVerifierKnobs(Knobs):
     @property
     def section(self) -> VerifySection:
         """The same as a section ``[verify]``."""
-        names = ("taxonomy", "max_checks", "questions", "checker", "steps", "decide", "accept", "parallel", "suggest")
+        names = (
+            "taxonomy",
+            "whole",
+            "max_checks",
+            "questions",
+            "checker",
+            "steps",
+            "decide",
+            "accept",
+            "parallel",
+            "suggest",
+        )
         options = ", ".join(f"{name} = {_toml(getattr(self, name))}" for name in names)
         return VerifySection(
             strategy=f"deep_verifier({options})",

@@ -45,6 +45,8 @@ class Roles:
     checks: int = 2
     questions: Sequence[str] = ()
     """The checks' questions; empty = made up."""
+    picks: Sequence[int] = (1,)
+    """Numbers of the claims that are picked."""
     findings: Sequence[str] = ("F2.1",)
     instructions: Callable[[int], list[str]] = lambda number: [f"read the task again, try {number}"]
     suggested: str = ""
@@ -78,6 +80,8 @@ class Roles:
         if role == "ask":
             asked = self.questions or tuple(f"Is fact {n} so?" for n in range(self.checks))
             return {"checks": [{"source": "the task", "question": question} for question in asked]}
+        if role == "pick":
+            return {"picks": list(self.picks)}
         if role == "check":
             return {"explanation": "looked at it", "answer": _at(self.checked, number)}
         if role == "judge":

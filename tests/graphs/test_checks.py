@@ -72,7 +72,7 @@ class TestProgram:
         ("claim", "gap"),
         [
             ("7995 - 2595 = 4,500", ("7995 - 2595 = ____", 4500.0)),
-            ("There are 3 bags", ("There are ____ bags", 3.0)),
+            ("There are 3 bags", None),
             ("So 12 apples in 3 bags", ("So ____ apples in 3 bags", 12.0)),
             ("It costs $1.50.", ("It costs $____.", 1.5)),
             ("No number", None),
@@ -82,6 +82,13 @@ class TestProgram:
         self, claim: str, gap: tuple[str, float] | None
     ) -> None:
         assert with_gap(claim, TASK.question) == gap
+
+    def test_a_claim_that_only_repeats_the_task_is_not_worked_out(self) -> None:
+        result, calls = ran(Roles(questions=["Are there 3 bags with 4 apples each?"]), checker="program")
+        assert (checked(result)["answer"], calls) == ("unknown", 1 + 3)
+
+    def test_a_claim_may_come_to_a_number_of_the_task(self) -> None:
+        assert with_gap("the answer is 3", TASK.question, repeated=True) == ("the answer is ____", 3.0)
 
     def test_numbers_of_the_task_are_not_derived(self) -> None:
         assert derived_numbers("3 bags of 4 make 12, and 3.0 more", TASK.question) == ("12",)
@@ -177,14 +184,37 @@ class TestAgent:
         assert (checked(result)["answer"], calls) == ("unknown", 1 + 3)
 
 
-def test_picked_claims_are_those_with_numbers_of_their_own() -> None:
-    said = (
-        "Step 1\nSource: the task\nInfo: There are 3 bags here.\n"
-        "Source: a calculation\nInfo: 3 * 4 = 12 apples.\nInfo: There are 12 apples."
-    )
-    roles = Roles(raw={"synopsis": lambda request: said, "program": lambda request: "    return 12"})
+SAID = (
+    "Step 1\nSource: the task\nInfo: There are 3 bags here.\n"
+    "Source: a calculation\nInfo: 3 * 4 = 11 apples.\nInfo: One more makes 12 apples."
+)
+
+
+def test_picked_claims_are_those_with_numbers_of_their_own_and_the_answer() -> None:
+    roles = Roles(raw={"synopsis": lambda request: SAID, "program": lambda request: "    return 12"})
     result, calls = ran(roles, checker="program", questions="pick", max_checks=3)
     (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
+    found = [(item["question"], item["answer"]) for item in verdict["details"]["checks"]]
+    assert found == [("Is this right: 3 * 4 = 11 apples.", "no"), ("Is this right: the answer is 12", "yes")]
+    assert (calls, result.stop_reason) == (1 + 2 + 2, "rounds")
+
+
+def test_an_answer_that_is_a_number_of_the_task_is_worked_out_all_the_same() -> None:
+    roles = Roles(answers=["4"], raw={"program": lambda request: "    return 12"})
+    result, _ = ran(roles, checker="program", questions="pick", max_checks=1)
+    assert (checked(result)["question"], checked(result)["answer"]) == ("Is this right: the answer is 4", "no")
+    (prompt,) = roles.prompts("program")
+    assert "the answer is ____" in prompt
+
+
+def test_picking_leaves_room_for_the_answer() -> None:
+    claims = "\n".join(f"Info: Then there are {number} of them." for number in (21, 22, 23, 24))
+    roles = Roles(
+        picks=(3, 1),
+        raw={"synopsis": lambda request: f"Step 1\nSource: x\n{claims}", "program": lambda request: "    return 12"},
+    )
+    result, _ = ran(roles, checker="program", questions="pick", max_checks=2)
+    (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
     questions = [item["question"] for item in verdict["details"]["checks"]]
-    assert questions == ["Is this right: 3 * 4 = 12 apples.", "Is this right: There are 12 apples."]
-    assert (calls, result.stop_reason) == (1 + 2 + 2, "accepted")
+    assert questions == ["Is this right: Then there are 23 of them.", "Is this right: the answer is 12"]
+    assert "Pick at most 1 by number" in roles.prompts("pick")[0]

@@ -54,6 +54,20 @@ def test_a_judge_that_always_says_one(rounds: int, checks: int) -> None:
         assert result.stop_reason == "rounds"
 
 
+@pytest.mark.parametrize(("whole", "summed"), [(0, 1), (10, 1), (4000, 0)])
+def test_a_short_attempt_may_be_taken_as_it_stands(whole: int, summed: int) -> None:
+    roles = Roles()
+    with FakeServer(roles) as server:
+        made = recipe(server, whole=whole, rounds=0)
+        result = solve(made)
+        law = made.strategy.cost(made.knobs)
+        assert roles.calls("synopsis") == summed and server.calls == 1 + 3 + summed + 2
+        least, most = law.least[0], law.most[0]
+        assert least <= server.calls <= most
+    assert result.stop_reason == "accepted"
+    assert ("- the record: we add." in roles.prompts("judge")[0]) == (not summed)
+
+
 def test_more_than_three_questions_are_cut() -> None:
     roles = Roles(checks=5)
     ran(roles)
