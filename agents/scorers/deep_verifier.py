@@ -97,7 +97,8 @@ class DeepVerifier:
             verdict = await self._verify(task, candidate.text, answer, done, site)
         except MalformedReply as error:
             verdict = Verdict(label="unknown", reason=error.message, details=done)
-        self.around.note(f"{site.key}.verification", {"rule": "deep_verifier", **verdict.model_dump(mode="json")})
+        shown = {"rule": "deep_verifier", "of": candidate.id, **verdict.model_dump(mode="json")}
+        self.around.note(f"{site.key}.verification", shown)
         return verdict
 
     async def _verify(self, task: Task, trajectory: str, answer: str, done: dict[str, Any], site: Site) -> Verdict:

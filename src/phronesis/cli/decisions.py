@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phronesis.cli.plain import plain
-from phronesis.cli.verdict_tree import verdict_line
+from phronesis.cli.verdict_tree import opinion_line, verdict_line
 
 _QUALITY = ("quality", "quality_passes")
 _CONFIDENCE = ("outcome_confidence", "step_confidence", "confidence_passes")
@@ -26,6 +26,8 @@ def in_words(item: Mapping[str, Any]) -> str:
         return f"memory: {verdict}: {plain(str(item['reason']))}"
     if rule == "verdict":
         return verdict_line(item)
+    if "label" in item:
+        return opinion_line(item)
     shown = {name: value for name, value in item.items() if name not in ("type", "key", "rule")}
     return plain(f"{rule or item.get('key', 'decision')}: {_values(shown)}", 300)
 

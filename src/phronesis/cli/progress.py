@@ -79,6 +79,10 @@ def _decision(data: Any) -> str:
         from phronesis.cli.verdict_tree import verdict_line
 
         return verdict_line(data)
+    if "label" in data:
+        from phronesis.cli.verdict_tree import opinion_line
+
+        return opinion_line(data)
     if data["rule"] == "feedback":
         return f"told the next attempt: {plain(str(data.get('text', '')), 200)}"
     told = {name: value for name, value in data.items() if name != "rule" and value not in ({}, [], "", None)}

@@ -37,6 +37,15 @@ def verdict_line(item: Values) -> str:
     return f"attempt {number}: {_SAID[item['label']]}{score}{flips}{by}{f': {reason}' if reason else ''}"
 
 
+def opinion_line(item: Values) -> str:
+    """``deep_verifier of c0: rejected (0.33): reason``: what a scorer noted about an attempt."""
+    score = "" if item.get("score") is None else f" ({item['score']:.2f})"
+    of = f" of {plain(str(item['of']))}" if item.get("of") else ""
+    reason = plain(str(item.get("reason") or ""), _CUT)
+    said = _SAID.get(str(item["label"]), plain(str(item["label"])))
+    return f"{plain(str(item.get('rule', '')))}{of}: {said}{score}{f': {reason}' if reason else ''}"
+
+
 def verdicts_in(decisions: Sequence[Values]) -> list[Values]:
     """The verdicts among a task's decisions, in order."""
     return [item for item in decisions if item.get("rule") == "verdict"]
