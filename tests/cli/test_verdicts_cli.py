@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import threading
@@ -307,3 +308,20 @@ class TestRecipes:
         assert "verified by generative(votes=2)" in done.stdout and "= 1 to 20" in done.stdout
         plan = json.loads(cli("run", "direct", "x", "--verify", VERIFIER, "--dry-run", "--json").stdout)
         assert plan["strategy"] == "direct+generative" and plan["verify"]["strategy"] == VERIFIER
+
+
+def test_what_a_scorer_found_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(request: FakeRequest, index: int) -> str:
+        if "by criteria" not in request.user:
+            return f"The answer is \\boxed{{{12 + index}}}."
+        code = re.search(r'"check": "(\w{4})"', request.text)
+        names = re.findall(r'"(\w+)": {"reason"', request.text)
+        said = {name: {"reason": "seen", "choice": "right"} for name in names}
+        return json.dumps({"check": code[1] if code else "", **said})
+
+    with FakeServer(judge) as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.url)
+        ran = cli("run", "best_of_n", "What is 7 + 5?", "--set", "knobs.scorer=rubric", "--set", "knobs.n=2")
+    assert ran.exit_code == 0 and "rubric of c0: accepted (1.00)" in ran.stderr
+    shown = cli("runs", "show", latest()["run_id"]).stdout
+    assert "rubric of c0: accepted (1.00)" in shown and "criteria [" not in shown
