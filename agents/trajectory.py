@@ -63,11 +63,14 @@ def joined(messages: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(found)
 
 
-def record(steps: Sequence[Step], *, before: str = "", characters: int = 6000, each: int = 1000) -> str:
+def record(
+    steps: Sequence[Step], *, before: str = "", characters: int = 6000, each: int = 1000, answer: str = ""
+) -> str:
     """Thoughts, calls and results in order, for a reader who is not the agent.
 
     ``before``: the summary of what came earlier; ``each``: characters of one result; ``characters``: of the whole, of which
-    the end is kept, at whole steps."""
+    the end is kept, at whole steps; ``answer``: what counts as the answer, which stands at the end where the last step gave
+    none (it was asked for without tools, or a limit left an earlier one standing)."""
     parts: list[str] = []
     room = characters - len(before)
     for step in reversed(steps):
@@ -78,7 +81,9 @@ def record(steps: Sequence[Step], *, before: str = "", characters: int = 6000, e
         room -= len(part)
         parts.append(part)
     earlier = [f"Summary of what came before: {before}"] if before else []
-    return "\n".join([*earlier, *reversed(parts)]) or "(nothing was done)"
+    last = steps[-1].turn if steps else None
+    ends = [f"Answer: {answer.strip()}"] if answer and (last is None or last.answer is None) else []
+    return "\n".join([*earlier, *reversed(parts), *ends]) or "(nothing was done)"
 
 
 def _recorded(step: Step, each: int) -> str:

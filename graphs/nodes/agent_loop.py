@@ -174,9 +174,10 @@ class AgentLoop:
             trace = replace(trace, accepted=trace.readable[-1].id)
         if not trace.answers and trace.ended != "budget":
             trace = replace(trace, answers=(self._nothing(ctx, branch, trace),))
-        if trace.accepted is not None:
-            done = record(trace.steps, before=trace.seed, characters=self.knobs.record_characters)
-            ctx.reports.trajectories[trace.accepted] = done
+        for answer in (item for item in trace.answers if item.id == trace.accepted):
+            most = self.knobs.record_characters
+            done = record(trace.steps, before=trace.seed, characters=most, answer=answer.text)
+            ctx.reports.trajectories[answer.id] = done
         shown = {"ended": trace.ended, "steps": trace.taken, "answers": len(trace.answers), "accepted": trace.accepted}
         ctx.note("decision", f"{branch.path}agent", {"rule": "agent", **shown, **spending(ctx, self.knobs)})
         return trace
