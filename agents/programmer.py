@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 
 from phronesis.agents.prompt import load_prompt
@@ -18,6 +19,17 @@ RETURN_INSTRUCTIONS: dict[AnswerFormat, str] = {
     "latex": "It returns the answer as a number, or as a string of LaTeX.",
 }
 _STOP = ("\n```",)
+_DEFINING = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.AugAssign,
+)
+"""Statements beside ``solution()`` that belong to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +69,24 @@ class Programmer:
 
 
 def program_of(text: str) -> str:
-    """The program of a reply that began inside the code block: up to the block's end, the function's head before it."""
+    """The program of a reply that began inside the code block: up to the block's end, the function's head before it.
+
+    What stands beside ``solution()`` and defines nothing goes: its result is wanted, and small models write tests with
+    made-up values behind it. A text that is no Python stays as it is."""
     body = text.split("\n```")[0].rstrip()
-    return f"def solution():\n{body.lstrip(chr(10))}\n"
+    return _definitions(f"def solution():\n{body.lstrip(chr(10))}\n")
+
+
+def _definitions(program: str) -> str:
+    try:
+        statements = ast.parse(program).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return program
+    dropped = {number for item in statements if not isinstance(item, _DEFINING) for number in _lines(item)}
+    kept = {number for item in statements if isinstance(item, _DEFINING) for number in _lines(item)}
+    lines = program.splitlines()
+    return "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped - kept).rstrip() + "\n"
+
+
+def _lines(item: ast.stmt) -> range:
+    return range(item.lineno, (item.end_lineno or item.lineno) + 1)

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from phronesis.agents.scorers.table import ScorerCalls, ScorerContext, ScorerEntry, ScorerOptions
 from phronesis.agents.verification.checking import Channel, Check, CheckAnswer, Checker, checker, checker_calls
-from phronesis.agents.verification.decomposition import Decomposer, Questions, Synopsis, read_synopsis
+from phronesis.agents.verification.decomposition import Decomposer, Finding, Questions, Synopsis, read_synopsis
 from phronesis.agents.verification.deep_judge import DeepJudge, FeedbackWriter, shown_checks
 from phronesis.agents.verification.rubric_files import derived
 from phronesis.agents.verification.rubric_judge import RubricJudge
@@ -74,7 +74,7 @@ class DeepVerifierOptions(ScorerOptions):
 @dataclass(frozen=True, kw_only=True)
 class DeepVerifier:
     """At most three calls for the decomposition, those of the checks, and the judge's; each JSON reply may be asked for
-    twice."""
+    twice. Known failures are looked for only where a call asks the questions: nobody else reads what is found."""
 
     decomposer: Decomposer
     checker: Checker
@@ -108,13 +108,14 @@ class DeepVerifier:
         else:
             synopsis = await self.decomposer.summarise(task, trajectory, site=place.at("synopsis"))
         done["synopsis"] = synopsis.text
-        findings = await self.decomposer.flag(task, synopsis, site=place.at("flag"))
-        done["findings"] = [item.model_dump() for item in findings]
+        most = self.options.max_checks
+        findings: tuple[Finding, ...] = ()
         checks: tuple[Check, ...] = ()
-        if self.options.max_checks:
-            checks = await self.decomposer.question(
-                task, answer, synopsis, findings, most=self.options.max_checks, site=place.at("ask")
-            )
+        if self.decomposer.asks(task, answer, synopsis, most=most):
+            findings = await self.decomposer.flag(task, synopsis, site=place.at("flag"))
+        done["findings"] = [item.model_dump() for item in findings]
+        if most:
+            checks = await self.decomposer.question(task, answer, synopsis, findings, most=most, site=place.at("ask"))
         said = await self._checked(task, checks, site)
         done["checks"] = [{**check.model_dump(), **answer.model_dump()} for check, answer in said]
         if self.options.decide == "checks":
@@ -146,7 +147,8 @@ class DeepVerifier:
     def _by_checks(self, said: Sequence[tuple[Check, CheckAnswer]], done: dict[str, Any]) -> Verdict:
         known = [answer for _, answer in said if answer.answer != "unknown"]
         share = sum(answer.answer == "yes" for answer in known) / len(known) if known else None
-        against = [f"{check.question} No: {answer.explanation}" for check, answer in said if answer.answer == "no"]
+        told, word = ("no", "No") if known else ("unknown", "Could not be told")
+        against = [f"{check.question} {word}: {answer.explanation}" for check, answer in said if answer.answer == told]
         return Verdict(label=labelled(share, self.options.least), score=share, reason="; ".join(against), details=done)
 
     async def _by_rubric(
@@ -218,8 +220,8 @@ def _calls(options: DeepVerifierOptions) -> ScorerCalls:
     written, picked = (int(options.max_checks > 0 and options.questions == way) for way in ("write", "pick"))
     judged = {"score": 1, "expectation": 2, "checks": 0, "rubric": 1}[options.decide]
     summed = int(options.whole > 0)
-    always = 2 - summed + written + judged
-    again = summed + 1 + written + 2 * picked + int(options.decide in ("score", "rubric"))
+    always = 1 - summed + 2 * written + judged
+    again = summed + 2 * written + 4 * picked + int(options.decide in ("score", "rubric"))
     checks = options.max_checks * most
     together = chain if options.parallel and options.max_checks else options.max_checks * chain
     return ScorerCalls(attempt=always, more=again + checks, chain=always + again + together, advice=2)
@@ -247,7 +249,7 @@ def _build(around: ScorerContext, options: DeepVerifierOptions) -> DeepVerifier:
 ENTRY = ScorerEntry(
     name="deep_verifier",
     kind="outcome",
-    summary="summed up, held against known failures, checked by up to 3 questions, judged 1 to 4; 4 calls and the checks'",
+    summary="summed up, held against known failures, checked by up to 3 questions, judged 1 to 4; at most 4 calls and the checks'",
     build=_build,
     options=DeepVerifierOptions,
     calls=_calls,

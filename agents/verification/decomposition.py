@@ -161,6 +161,13 @@ class Decomposer:
         )
         return tuple(item for item in found.findings if len(_WORD.findall(item.behavior)) > 1)
 
+    def asks(self, task: Task, answer: str, synopsis: Synopsis, *, most: int) -> bool:
+        """Whether ``question`` needs a call, so that suspicions have somebody who reads them."""
+        if self.questions == "pick" and most:
+            claims, room, _ = _claims(task, answer, synopsis, most)
+            return len(claims) > room
+        return most > 0
+
     async def question(
         self, task: Task, answer: str, synopsis: Synopsis, findings: Sequence[Finding], *, most: int, site: Site
     ) -> tuple[Check, ...]:
@@ -180,10 +187,7 @@ class Decomposer:
     async def _picked(
         self, task: Task, values: dict[str, str], synopsis: Synopsis, answer: str, most: int, site: Site
     ) -> tuple[Check, ...]:
-        number = the_number(answer)
-        last = () if number is None else (Check(source=WHOLE, question=f"{_ASKED}the answer is {answer.strip()}"),)
-        room = most - len(last)
-        claims = _worth_asking(synopsis.claims, task.question, number) if room else ()
+        claims, room, last = _claims(task, answer, synopsis, most)
         picked: Sequence[int] = range(1, len(claims) + 1)
         if len(claims) > room:
             numbers = Literal[tuple(picked)]  # type: ignore[valid-type]  # as many as there are claims
@@ -198,6 +202,14 @@ class Decomposer:
     def _request(self, prompt: str, values: dict[str, str], task: Task) -> ChatRequest:
         messages, _ = load_prompt(prompt).fill(values, history=task.history)
         return ChatRequest(messages=messages, sampling=self.sampling)
+
+
+def _claims(task: Task, answer: str, synopsis: Synopsis, most: int) -> tuple[Sequence[str], int, tuple[Check, ...]]:
+    """Claims to choose from, how many of them have room, and the check of an answer that is a number."""
+    number = the_number(answer)
+    last = () if number is None else (Check(source=WHOLE, question=f"{_ASKED}the answer is {answer.strip()}"),)
+    room = most - len(last)
+    return (_worth_asking(synopsis.claims, task.question, number) if room else ()), room, last
 
 
 def _worth_asking(claims: Sequence[str], task: str, number: float | None) -> Sequence[str]:

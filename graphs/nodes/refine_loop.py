@@ -16,6 +16,7 @@ from phronesis.graphs.context import RunContext
 from phronesis.graphs.nodes.attempts import failure_of, stop_reason
 from phronesis.graphs.state import Outcome
 
+REPEATED = "It says the same as the attempt before."
 Decision = Literal["accept", "continue", "pivot"]
 """``continue``: go on along the same line; ``pivot``: give it up and begin another one."""
 
@@ -78,6 +79,9 @@ class RefineLoop(Generic[S]):
     ends: Callable[[Assessment], bool] = lambda verdict: verdict.decision == "accept"
     finish: Callable[[S, RunContext], Awaitable[Mapping[str, Any]]] | None = None
     """A last choice among what was found; without one the kept answer stands."""
+    repeats: Callable[[S, Mapping[str, Any]], bool] = lambda before, made: False
+    """Whether an attempt (what ``solve`` made of the state before it) says the same as the one before, made from the same
+    words: it ends the loop as ``repeated``, unassessed, for so would the next."""
     accepted: str = "accepted"
     """Stop reason of an accepted attempt; that of the last round is ``rounds``."""
 
@@ -131,6 +135,11 @@ class RefineLoop(Generic[S]):
         except BudgetExhausted:
             return {**begun, **self._end(before, ctx, "rounds")}
         after = {**begun, **made}
+        if done and self.repeats(before, made):
+            shown = {"rule": "assessment", "round": done + 1, "decision": "repeated", "of": made["newest"] or ""}
+            ctx.note("decision", f"assessment{done + 1}", {**shown, "reason": REPEATED})
+            kept = self._kept({**before, **made}, begun["verdicts"])
+            return {**after, **kept, **self._end({**before, **made}, ctx, "repeated")}
         return {**after, "go": "assess", "stop": "rounds", **self._kept({**before, **made}, begun["verdicts"])}
 
     async def _assess(self, state: Any, ctx: RunContext) -> Mapping[str, Any]:

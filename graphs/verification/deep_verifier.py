@@ -7,8 +7,8 @@ seen the attempt), judge (1 to 4), advisor (reflection and at most three instruc
 Cost law (tried calls): that of the loop around the solver (graphs/verification/verified.py): an attempt costs S, a
 verification 4 calls and c checks of at most K each, a rejection 1 call of feedback more; every JSON reply may be asked for
 once more. Without re-asks at most (R + 1)(S + 4 + cK + 1) - 1 calls for R rounds.
-Stopping: the first attempt scored ``accept`` or more (``accepted``), ``rounds`` further attempts (``rounds``), a limit
-(``budget:<limit>``), nothing came out (``failed``).
+Stopping: the first attempt scored ``accept`` or more (``accepted``), ``rounds`` further attempts (``rounds``), an attempt
+that repeats the one before (``repeated``), a limit (``budget:<limit>``), nothing came out (``failed``).
 Ties: see the loop; ``fallback = "best_score"`` keeps the highest score, the later of equals.
 Differs from the paper: roles are prompted, not trained; 4 rounds where the paper scales to 10, since its best accuracy came
 at 3 to 4; the regression guard is on (``fallback = "last"`` is the paper's); the checker may be a program, a search in given

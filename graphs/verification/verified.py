@@ -7,8 +7,9 @@ Cost law (tried calls): calls = I + a V + X + P + F, for I calls of the strategy
 each, X calls beyond these that verifications needed, P calls that prepare the verifier for the task and F for feedback;
 depth = J + Y + F, for the strategy's and the verifications' calls that wait for one another. Where the strategy's law is a
 constant, I = A times it, for A attempts.
-Stopping: the first accepted answer (``accepted``), ``rounds`` further attempts (``rounds``), a limit (``budget:<limit>``:
-the best so far), nothing came out (``failed``).
+Stopping: the first accepted answer (``accepted``), ``rounds`` further attempts (``rounds``), an attempt that was told the
+same as the one before and says the same, word for word (``repeated``: it is not verified, and neither would be the next), a
+limit (``budget:<limit>``: the best so far), nothing came out (``failed``).
 Ties: ``fallback = "best_score"`` keeps the attempt with the highest figure, the later one of equals; an attempt whose
 verification failed or is unknown counts less than any figure, and one that a person rejects least of all. ``last`` keeps
 the last attempt that can be read, as the paper does.
@@ -20,6 +21,7 @@ With ``rounds = 0`` the answer is the strategy's own, with a verdict.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -48,6 +50,8 @@ class State(LoopState, total=False):
 
     trajectory: str
     """What was done for the newest attempt."""
+    made: tuple[str, ...]
+    """Texts of the newest attempt's candidates."""
     others: tuple[Candidate, ...]
     """Readable attempts of the newest round with other answers."""
     advice: tuple[str, ...]
@@ -76,8 +80,19 @@ class Nodes:
             "candidates": (*state["candidates"], *made.candidates),
             "newest": None if made.chosen is None else made.chosen.id,
             "trajectory": made.trajectory,
+            "made": tuple(item.text for item in made.candidates),
             "others": tuple(item for item in reversed(readable.values()) if item.answer != answer),
         }
+
+    def repeats(self, before: State, made: Mapping[str, Any]) -> bool:
+        """Whether the attempt was told the same as the one before and says the same, word for word. One whose verification
+        failed is worth another."""
+        last = before["verdicts"][-1].verdict
+        if last is not None and "failed" in last.details:
+            return False
+        advice, window = before.get("advice", ()), self.section.feedback_window
+        told, earlier = newest(advice, window), newest(advice[:-1], window)
+        return told == earlier and all(made[part] == before.get(part) for part in ("trajectory", "made"))
 
     async def assess(self, state: State, ctx: RunContext) -> Assessment:
         """The verdict on the newest attempt; a verifier that fails could not tell. Raises BudgetExhausted, and AwaitingAnswer
@@ -99,7 +114,7 @@ class Nodes:
                 verdict = again if again.label != "reject" else _agreeing(verdict, again)
         except (ModelError, ToolError) as error:
             ctx.report(failure_of(error, f"{branch.path} {self.chosen.name}"))
-            verdict = Verdict(label="unknown", reason=error.message)
+            verdict = Verdict(label="unknown", reason=error.message, details={"failed": type(error).__name__})
         verdict = await reviewed(ctx, verdict, read, asks=self.section.ask, branch=branch)
         shown = {"rule": "verdict", "of": attempt.id, "answer": attempt.answer, **verdict.model_dump(mode="json")}
         ctx.note("decision", f"verdict{number}", shown)
@@ -154,6 +169,7 @@ def _loop(inner: Strategy[K], knobs: K, section: VerifySection, chosen: ChosenSc
         solve=nodes.solve,
         assess=nodes.assess,
         feedback=nodes.feedback,
+        repeats=nodes.repeats,
         rounds=section.rounds + 1,
         keep="last" if section.fallback == "last" else "best",
         ties="later",

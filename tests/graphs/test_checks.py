@@ -50,6 +50,8 @@ class TestProgram:
             ("    return 'many'", "unknown", "unknown"),
             ("    return bags * 4", "unknown", "unknown"),
             ("    return (", "unknown", "unknown"),
+            ("    return 3 * 4\n\nassert solution() == 13", "yes", "accept"),
+            ("    return 3 + 4\n\ndef test():\n    assert solution() == 12\n\ntest()", "no", "reject"),
         ],
     )
     def test_the_number_is_worked_out_anew(self, body: str, answer: str, label: str) -> None:
@@ -57,6 +59,12 @@ class TestProgram:
         result, calls = ran(roles, checker="program")
         found = checked(result)
         assert (found["answer"], found["label"], calls) == (answer, label, 1 + 3 + 1)
+
+    def test_a_verdict_says_why_it_is_unknown(self) -> None:
+        roles = Roles(questions=["Are there 3 * 4 = 12 apples?"], raw={"program": lambda request: "    return 1 / 0"})
+        result, _ = ran(roles, checker="program")
+        (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
+        assert verdict["label"] == "unknown" and "ZeroDivisionError" in verdict["reason"]
 
     def test_the_program_never_sees_the_number(self) -> None:
         roles = Roles(questions=["Are there 3 * 4 = 12 apples?"], raw={"program": lambda request: "    return 12"})
@@ -196,7 +204,8 @@ def test_picked_claims_are_those_with_numbers_of_their_own_and_the_answer() -> N
     (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
     found = [(item["question"], item["answer"]) for item in verdict["details"]["checks"]]
     assert found == [("Is this right: 3 * 4 = 11 apples.", "no"), ("Is this right: the answer is 12", "yes")]
-    assert (calls, result.stop_reason) == (1 + 2 + 2, "rounds")
+    assert (calls, result.stop_reason) == (1 + 1 + 2, "rounds")
+    assert not roles.calls("flag") and not roles.calls("pick"), "there is nothing to choose, so nobody reads suspicions"
 
 
 def test_an_answer_that_is_a_number_of_the_task_is_worked_out_all_the_same() -> None:
@@ -218,3 +227,4 @@ def test_picking_leaves_room_for_the_answer() -> None:
     questions = [item["question"] for item in verdict["details"]["checks"]]
     assert questions == ["Is this right: Then there are 23 of them.", "Is this right: the answer is 12"]
     assert "Pick at most 1 by number" in roles.prompts("pick")[0]
+    assert roles.calls("flag") == 1 and "stopped early" in roles.prompts("pick")[0]

@@ -134,7 +134,7 @@ def test_a_rejection_may_have_to_be_given_twice() -> None:
 
 @pytest.mark.parametrize("said", ["", "no idea", '{"properties": {"score": {"enum": [1, 2, 3, 4]}}}', '{"score": 9}'])
 def test_a_judge_that_cannot_be_read_accepts_nothing(said: str) -> None:
-    roles = Roles(raw={"judge": lambda request: said})
+    roles = Roles(answers=["11", "12"], raw={"judge": lambda request: said})
     result, _ = ran(roles, rounds=1)
     assert result.stop_reason == "rounds"
     assert {item["label"] for item in result.decisions if item.get("rule") == "verdict"} == {"unknown"}
@@ -150,7 +150,7 @@ def test_an_order_in_the_attempt_changes_no_verdict() -> None:
     roles = Roles(raw={"solver": lambda request: attempt})
     fair = roles.raw | {"judge": obeys, "flag": obeys, "ask": obeys}
     result, _ = ran(Roles(raw=fair), rounds=1)
-    assert result.stop_reason == "rounds"
+    assert result.stop_reason == "repeated"
     assert all(item["label"] != "accept" for item in result.decisions if item.get("rule") == "verdict")
 
 

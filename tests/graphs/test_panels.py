@@ -136,7 +136,7 @@ def test_a_cut_run_pays_nothing_twice(scorer: str) -> None:
 def test_they_verify_single_answers(scorer: str) -> None:
     panel = Panel(["11"], {"11": 2})
     with FakeServer(panel) as server:
-        result = solve(recipe_of("direct", server, verify__strategy=scorer, verify__rounds=1))
+        result = solve(recipe_of("direct", server, verify__strategy=scorer, verify__rounds=0))
         assert result.stop_reason == "rounds"
 
 

@@ -393,7 +393,7 @@ def test_a_response_cannot_dictate_the_continuation_or_the_word_of_the_meta_judg
     assert {run["meta"] for run in noted(result)["runs"]} == {None}
 
 
-@pytest.mark.parametrize(("score", "stop", "calls"), [(7, "accepted", 1 + 4), (5, "rounds", 2 * (1 + 4))])
+@pytest.mark.parametrize(("score", "stop", "calls"), [(7, "accepted", 1 + 4), (5, "repeated", 2 + 4)])
 def test_it_judges_a_single_response_inside_the_loop_of_verification(score: int, stop: str, calls: int) -> None:
     with FakeServer(Judge(["11"], lambda run, answer: score)) as server:
         recipe = recipe_of("direct", server, verify__strategy="spct_judge", verify__rounds=1)
@@ -406,7 +406,7 @@ def test_it_judges_a_single_response_inside_the_loop_of_verification(score: int,
 def test_a_judge_that_never_parses_accepts_nothing() -> None:
     judge = Judge(["11"], lambda run, answer: 10, raw=dict.fromkeys(range(99), "It is all right: 10 of 10."))
     with FakeServer(judge) as server:
-        result = solve(recipe_of("direct", server, verify__strategy="spct_judge", verify__rounds=1))
+        result = solve(recipe_of("direct", server, verify__strategy="spct_judge", verify__rounds=0))
     verdicts = [item for item in result.decisions if item.get("rule") == "verdict"]
     assert {item["label"] for item in verdicts} == {"unknown"} and result.stop_reason == "rounds"
 

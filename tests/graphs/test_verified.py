@@ -49,7 +49,7 @@ def test_a_rejected_attempt_is_made_again_and_told_why() -> None:
 
 @pytest.mark.parametrize(("rounds", "calls"), [(0, 2), (1, 4), (3, 8)])
 def test_rounds_bound_the_attempts(rounds: int, calls: int) -> None:
-    with FakeServer(scripted(["11"], ["No"])) as server:
+    with FakeServer(scripted(["11", "13", "14", "15"], ["No"])) as server:
         recipe = verified(server, verify__rounds=rounds)
         result = solve(recipe)
         assert (result.stop_reason, server.calls) == ("rounds", calls)
@@ -65,7 +65,7 @@ def test_a_limit_keeps_the_best_so_far() -> None:
 
 
 def test_a_judge_that_never_parses_accepts_nothing() -> None:
-    with FakeServer(scripted(["11"], ["perhaps"])) as server:
+    with FakeServer(scripted(["11", "13", "14"], ["perhaps"])) as server:
         result = solve(verified(server))
         assert result.stop_reason == "rounds"
 
@@ -89,7 +89,28 @@ def test_an_attempt_without_an_answer_is_rejected_without_a_call() -> None:
 def test_a_run_that_was_cut_goes_on_and_pays_nothing_twice() -> None:
     with FakeServer(scripted(["11"], ["No"])) as server:
         result = cut_everywhere(verified(server), server)
-        assert result.stop_reason == "rounds"
+        assert result.stop_reason == "repeated"
+
+
+def test_an_attempt_that_only_repeats_the_one_before_ends_it() -> None:
+    with FakeServer(scripted(["11"], ["perhaps"])) as server:
+        recipe = verified(server, verify__rounds=5)
+        result = solve(recipe)
+        assert (result.stop_reason, result.answer, server.calls) == ("repeated", "11", 3)
+        assert recipe.strategy.cost(recipe.knobs).calls_at(A=2, V=1) == server.calls
+    assert [item.id for item in result.candidates] == ["c0", "v1/c0"]
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+def test_an_attempt_may_say_the_same_again_where_it_was_told_something_else(feedback: bool) -> None:
+    verdicts = ["Line 1 is wrong.\nVerdict: No", "Line 2 is wrong.\nVerdict: No", "Line 3 is wrong.\nVerdict: No"]
+
+    def reply(request: FakeRequest, index: int) -> str:
+        return verdicts.pop(0) if "Proposed solution" in request.user else "Answer: 11"
+
+    with FakeServer(reply) as server:
+        result = solve(verified(server, verify__feedback=feedback))
+        assert (result.stop_reason, server.calls) == (("rounds", 6) if feedback else ("repeated", 3))
 
 
 def test_a_person_decides_where_asked() -> None:

@@ -67,8 +67,17 @@ def add_verdict(place: Tree, decisions: Sequence[Values], number: int, *, full: 
             _add_verdict(place, item, full=full)
         elif item.get("rule") == "feedback" and item.get("attempt") == number and item.get("text"):
             place.add(_text("told", str(item["text"]), full=full))
-        elif item.get("rule") == "assessment" and item.get("round") == number + 1 and not item.get("of"):
-            place.add(Text(f"rejected: {plain(str(item.get('reason', 'no answer')), _CUT)}", style="red"))
+        elif item.get("rule") == "assessment" and item.get("round") == number + 1:
+            _add_unjudged(place, item)
+
+
+def _add_unjudged(place: Tree, item: Values) -> None:
+    """An attempt that no verdict was needed for: it has no answer, or says what was verified before."""
+    reason = plain(str(item.get("reason", "no answer")), _CUT)
+    if item.get("decision") == "repeated":
+        place.add(Text(f"not verified: {reason}", style="yellow"))
+    elif not item.get("of"):
+        place.add(Text(f"rejected: {reason}", style="red"))
 
 
 def _add_verdict(place: Tree, item: Values, *, full: bool) -> None:
