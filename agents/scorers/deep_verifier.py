@@ -249,7 +249,7 @@ def _build(around: ScorerContext, options: DeepVerifierOptions) -> DeepVerifier:
 ENTRY = ScorerEntry(
     name="deep_verifier",
     kind="outcome",
-    summary="summed up, held against known failures, checked by up to 3 questions, judged 1 to 4; at most 4 calls and the checks'",
+    summary="summed up, held against known failures, checked by up to 3 questions, judged; at most 4 calls and the checks'",
     build=_build,
     options=DeepVerifierOptions,
     calls=_calls,
