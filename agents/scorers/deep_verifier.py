@@ -20,7 +20,8 @@ from pydantic import Field
 from phronesis.agents.scorers.table import ScorerCalls, ScorerContext, ScorerEntry, ScorerOptions
 from phronesis.agents.verification.checking import Channel, Check, CheckAnswer, Checker, checker, checker_calls
 from phronesis.agents.verification.decomposition import Decomposer, Finding, Questions, Synopsis, read_synopsis
-from phronesis.agents.verification.deep_judge import DeepJudge, FeedbackWriter, shown_checks
+from phronesis.agents.verification.deep_feedback import FeedbackWriter
+from phronesis.agents.verification.deep_judge import DeepJudge, shown_checks
 from phronesis.agents.verification.rubric_files import derived
 from phronesis.agents.verification.rubric_judge import RubricJudge
 from phronesis.agents.verification.taxonomy import load_taxonomy, taxonomy_file
@@ -59,7 +60,8 @@ class DeepVerifierOptions(ScorerOptions):
     parallel: bool = False
     """Whether the questions are answered side by side; the paper does one after another."""
     suggest: bool = True
-    """Whether feedback may state an answer that the checks already show, as in the paper; a wrong one anchors the solver."""
+    """Whether feedback may state an answer that the checks already show, as in the paper; a wrong one anchors the solver.
+    Without, no number that neither the task nor the attempt has reaches the next attempt."""
     max_tokens: int = Field(default=500, ge=16)
     """Longest reply of a role."""
 
@@ -200,7 +202,7 @@ class DeepVerifier:
         ]
         synopsis = str(verdict.details.get("synopsis", ""))
         answer = candidate.answer or "(none)"
-        return await self.writer.write(task, answer, synopsis, shown_checks(said), site=site.as_role("advisor"))
+        return await self.writer.write(task, answer, synopsis, said, site=site.as_role("advisor"))
 
 
 def _resting(verdict: Verdict, said: Sequence[tuple[Check, CheckAnswer]]) -> Verdict:

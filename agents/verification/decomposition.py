@@ -21,7 +21,7 @@ from phronesis.agents.passages import shortened
 from phronesis.agents.prompt import load_prompt
 from phronesis.agents.sentences import sentences
 from phronesis.agents.verification.checking import WHOLE, Check
-from phronesis.agents.verification.program_check import the_number, with_gap
+from phronesis.agents.verification.claimed_numbers import the_number, with_gap
 from phronesis.agents.verification.taxonomy import Taxonomy
 from phronesis.core.chat import ChatRequest, Sampling, completion_of
 from phronesis.core.errors import MalformedReply

@@ -1,6 +1,6 @@
-"""Judge and feedback writer of DeepVerifier: a score of 1 to 4 with its explanation first, and what the next attempt is told.
+"""Judge of DeepVerifier: a score of 1 to 4 with its explanation first.
 
-Source: DeepVerifier (arXiv 2601.15808), appendix B. Both see the summary and the checks, never the trajectory itself.
+Source: DeepVerifier (arXiv 2601.15808), appendix B. It sees the summary and the checks, never the trajectory itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from phronesis.agents.bounded import Brief, few
+from phronesis.agents.bounded import Brief
 from phronesis.agents.check_code import code_of, coded
 from phronesis.agents.decode import ask
 from phronesis.agents.passages import shortened
@@ -49,23 +49,6 @@ class Judgement(_Value):
     check: str = ""
     explanation: Brief
     score: Score
-
-
-class Feedback(_Value):
-    """The feedback writer's reply."""
-
-    check: str
-    reflection: Brief
-    instructions: tuple[Brief, ...] = few(3, least=1)
-    suggested_answer: str = ""
-
-    def text(self, *, suggest: bool) -> str:
-        """As the next attempt is told it, three instructions at the most."""
-        lines = [shortened(self.reflection, 800)]
-        lines += [f"{number}. {shortened(item, 400)}" for number, item in enumerate(self.instructions[:3], 1)]
-        if suggest and self.suggested_answer.strip():
-            lines.append(f"The answer may be: {shortened(self.suggested_answer, 200)}")
-        return "\n".join(lines)
 
 
 def shown_checks(checks: Sequence[tuple[Check, CheckAnswer]]) -> str:
@@ -123,32 +106,3 @@ class DeepJudge:
         ended = ChatRequest(messages=request.messages, sampling=self.sampling, prefill=f"{said}\nScore:")
         found = await self.client.label_probabilities(ended, SCALE, site=site.at("score"))
         return sum(int(digit) * found.probabilities[digit] for digit in SCALE), said
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeedbackWriter:
-    """Is told that the answer is wrong; sees what the judge saw."""
-
-    client: ChatClient
-    sampling: Sampling
-    suggest: bool = True
-    """Whether it may state the answer where the checks already show it, as the paper allows."""
-
-    async def write(self, task: Task, answer: str, synopsis: str, checks: str, *, site: Site) -> str:
-        """Reflection and at most three instructions. 1 call, or 2. Raises ModelError, BudgetExhausted."""
-        code = code_of(f"{answer}\n{synopsis}\n{checks}")
-        values = {
-            "question": task.question,
-            "answer": shortened(answer, 1500),
-            "synopsis": synopsis,
-            "checks": checks,
-            "suggest": (
-                " If the checks already show what the answer is, say it; else leave it empty." if self.suggest else ""
-            ),
-            "suggest_key": ', "suggested_answer": ""' if self.suggest else "",
-            "code": code,
-        }
-        messages, _ = load_prompt("deep_feedback").fill(values, history=task.history)
-        request = ChatRequest(messages=messages, sampling=self.sampling)
-        found = await ask(self.client, request, coded(Feedback, code), site=site)
-        return found.text(suggest=self.suggest)

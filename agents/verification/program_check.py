@@ -8,45 +8,19 @@ right write programs that say no to everything.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from phronesis.agents.programmer import program_of
 from phronesis.agents.prompt import load_prompt
 from phronesis.agents.verification.checking import WHOLE, Check, CheckAnswer
+from phronesis.agents.verification.claimed_numbers import numbers_in, value_of, with_gap
 from phronesis.core.chat import ChatRequest, Sampling, completion_of
 from phronesis.core.ports import ChatClient, ProgramRunner
 from phronesis.core.site import Site
 from phronesis.core.task import Task
 
-GAP = "____"
 NO_NUMBER = "there is no number to work out in it that the task does not say"
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})+(?:\.\d+)?|(?<![\w.])-?\d+(?:\.\d+)?")
 _LONGEST = 2000
-
-
-def derived_numbers(text: str, task: str) -> tuple[str, ...]:
-    """Numbers of a text that the task does not have, as written, in order."""
-    known = {_value(found) for found in _NUMBER.findall(task)}
-    return tuple(found for found in _NUMBER.findall(text) if _value(found) not in known)
-
-
-def with_gap(claim: str, task: str, *, repeated: bool = False) -> tuple[str, float] | None:
-    """The claim with a gap in the place of its last number that the task does not have, and that number; None where it has
-    none. ``repeated``: its last number at all, for a claim that may come to a number of the task."""
-    new = set(derived_numbers(claim, task))
-    at = next((item for item in reversed(list(_NUMBER.finditer(claim))) if repeated or item[0] in new), None)
-    return None if at is None else (f"{claim[: at.start()]}{GAP}{claim[at.end() :]}", _value(at[0]))
-
-
-def the_number(answer: str) -> float | None:
-    """The value of an answer that is nothing but a number; else None."""
-    found = _NUMBER.fullmatch(answer.strip())
-    return None if found is None else _value(found[0])
-
-
-def _value(number: str) -> float:
-    return float(number.replace(",", ""))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +50,10 @@ class ProgramChecker:
             return CheckAnswer(
                 answer="unknown", explanation=f"the program failed: {ran.error}", evidence=shown, by="program"
             )
-        numbers = _NUMBER.findall(ran.value)
+        numbers = numbers_in(ran.value)
         if not numbers:
             said = f"the program returned no number: {ran.value[:100]!r}"
             return CheckAnswer(answer="unknown", explanation=said, evidence=shown, by="program")
-        same = math.isclose(_value(numbers[-1]), claimed, rel_tol=1e-4, abs_tol=1e-6)
+        same = math.isclose(value_of(numbers[-1]), claimed, rel_tol=1e-4, abs_tol=1e-6)
         said = f"a program that was run gives {numbers[-1]}; claimed is {claimed:g}"
         return CheckAnswer(answer="yes" if same else "no", explanation=said, evidence=shown, by="program")

@@ -62,7 +62,10 @@ class DeepVerifierKnobs(Knobs):
     parallel: bool = False
     """Whether the questions are answered side by side; the paper does one after another."""
     suggest: bool = True
-    """Whether feedback may state an answer that the checks already show; the paper's does."""
+    """Whether feedback may state an answer that the checks already show; the paper's does. Without, no number that neither
+    the task nor the attempt has reaches the next attempt."""
+    feedback: bool = True
+    """Whether a further attempt is told what the checks say. Without, it is drawn anew, so the solver has to sample."""
     fallback: Literal["best_score", "last"] = "best_score"
     """Whose answer stands when none is accepted; the paper's: last."""
     feedback_window: int = Field(default=1, ge=1)
@@ -108,6 +111,7 @@ class DeepVerifierKnobs(Knobs):
             strategy=f"deep_verifier({options})",
             rounds=self.rounds,
             fallback=self.fallback,
+            feedback=self.feedback,
             feedback_window=self.feedback_window,
             reject_twice=self.reject_twice,
         )

@@ -13,7 +13,7 @@ from deep_roles import Roles
 from strategy_runs import recipe_of, solve
 from toy_documents import documents
 
-from phronesis.agents.verification.program_check import derived_numbers, with_gap
+from phronesis.agents.verification.claimed_numbers import derived_numbers, with_gap
 from phronesis.core.result import Result
 from phronesis.core.task import Task
 from phronesis.testing import FakeRequest, FakeServer
