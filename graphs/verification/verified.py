@@ -85,10 +85,10 @@ class Nodes:
         }
 
     def repeats(self, before: State, made: Mapping[str, Any]) -> bool:
-        """Whether the attempt was told the same as the one before and says the same, word for word. One whose verification
-        failed is worth another."""
+        """Whether the attempt was told the same as the one before and says the same, word for word. One that was lost, or
+        whose verification failed, is worth another."""
         last = before["verdicts"][-1].verdict
-        if last is not None and "failed" in last.details:
+        if not any(made["made"]) or (last is not None and "failed" in last.details):
             return False
         advice, window = before.get("advice", ()), self.section.feedback_window
         told, earlier = newest(advice, window), newest(advice[:-1], window)

@@ -182,11 +182,11 @@ def test_what_could_not_be_told_a_person_can_tell(said: Answer, answer: str, sto
 
 
 def test_a_verifier_that_fails_could_not_tell() -> None:
-    def reply(request: FakeRequest, index: int) -> str | Fault:
-        return Fault(status=400) if "Proposed solution" in request.user else "Answer: 12"
+    def fault(request: FakeRequest, number: int) -> Fault | None:
+        return Fault(status=400) if "Proposed solution" in request.user else None
 
     person, asked = says(Answer(choice="overrule", reason="I checked it"))
-    with FakeServer(reply) as server:
+    with FakeServer(replier("Yes"), faults=fault) as server:
         result = run(verified(server, "unsure"), person)
     assert asked[0].request["label"] == "unknown" and result.stop_reason == "accepted"
     assert any("generative" in failure.where for failure in result.failures)

@@ -71,10 +71,10 @@ def test_a_judge_that_never_parses_accepts_nothing() -> None:
 
 
 def test_a_verifier_that_fails_accepts_nothing() -> None:
-    def reply(request: FakeRequest, index: int) -> str | Fault:
-        return Fault(status=400) if "Proposed solution" in request.user else "Answer: 12"
+    def fault(request: FakeRequest, number: int) -> Fault | None:
+        return Fault(status=400) if "Proposed solution" in request.user else None
 
-    with FakeServer(reply) as server:
+    with FakeServer(scripted(["12"], ["Yes"]), faults=fault) as server:
         result = solve(verified(server))
         assert (result.stop_reason, result.answer) == ("rounds", "12")
         assert result.failures
@@ -99,6 +99,14 @@ def test_an_attempt_that_only_repeats_the_one_before_ends_it() -> None:
         assert (result.stop_reason, result.answer, server.calls) == ("repeated", "11", 3)
         assert recipe.strategy.cost(recipe.knobs).calls_at(A=2, V=1) == server.calls
     assert [item.id for item in result.candidates] == ["c0", "v1/c0"]
+
+
+def test_a_lost_attempt_is_made_again() -> None:
+    with FakeServer(
+        scripted(["12"], ["Yes"]), faults=lambda request, number: Fault(status=400) if number < 2 else None
+    ) as server:
+        result = solve(verified(server))
+    assert (result.answer, result.stop_reason, len(result.failures)) == ("12", "accepted", 2)
 
 
 @pytest.mark.parametrize("feedback", [True, False])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 FONT = 12.5
 """Size of chart text in pixels."""
-_NARROW, _WIDE = frozenset("fijlrtI.,:;'|!()[]-/ "), frozenset("mwMW@%&—")
+_NARROW, _WIDE = frozenset("fijlrtI.,:;'|!()[]-/ "), frozenset("mwMW@%&—+=<>~")
 
 
 def width(text: str, *, size: float = FONT) -> float:
