@@ -82,8 +82,9 @@ def scatter(
     labels = place(points, names, room, lines=lines)
     for spot, text, (left, top), at_label in zip(spots, names, points, labels, strict=True):
         if at_label.far:
-            near = at_label.x if at_label.x > left else at_label.x + width(text)
-            end = f"{number(near)} {number(at_label.y - 4)}"
+            near = min(max(left, at_label.x), at_label.x + width(text))
+            below = at_label.y > top
+            end = f"{number(near)} {number(at_label.y - (12 if below and near == left else 4))}"
             parts.append(tag("path", d=f"M{number(left)} {number(top)}L{end}", class_="leader"))
         style = f"name {series_class(spot.style)}"
         parts.append(tag("text", label(text), x=at_label.x, y=at_label.y, class_=style))
