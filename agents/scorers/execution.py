@@ -13,7 +13,7 @@ from pydantic import Field
 
 from phronesis.agents.programmer import Programmer, program_of
 from phronesis.agents.scorers.generative import raise_if_all_failed
-from phronesis.agents.scorers.table import ScorerCalls, ScorerEntry, ScorerOptions
+from phronesis.agents.scorers.table import ScorerCalls, ScorerContext, ScorerEntry, ScorerOptions
 from phronesis.core.chat import Completion, Sampling
 from phronesis.core.ports import AnswerSpace, ProgramRunner
 from phronesis.core.result import Candidate
@@ -40,6 +40,7 @@ class Execution:
     programmer: Programmer
     runner: ProgramRunner
     answers: AnswerSpace
+    around: ScorerContext
     programs: int = 4
     name: str = "execution"
 
@@ -61,6 +62,9 @@ class Execution:
         programs = [(index, reply) for index, reply in enumerate(replies) if isinstance(reply, Completion)]
         values = await side_by_side([run(index, reply) for index, reply in programs])
         ran = [value for value in values if value is not None]
+        gave = ", ".join(ran) or "nothing"
+        shown = {"rule": "execution", "gave": gave, "failed": len(replies) - len(ran)}
+        self.around.note(f"{site.key}.programs", shown)
         if not ran:
             return (None,) * len(candidates)
         return tuple(self._share(candidate.answer, ran) for candidate in candidates)
@@ -82,6 +86,7 @@ ENTRY = ScorerEntry(
         ),
         runner=around.programs,
         answers=around.answers,
+        around=around,
         programs=options.programs,
     ),
     options=ExecutionOptions,

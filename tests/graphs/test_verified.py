@@ -124,3 +124,17 @@ def test_an_attempt_may_say_the_same_again_where_it_was_told_something_else(feed
 def test_a_person_decides_where_asked() -> None:
     with FakeServer(scripted(["12"], ["Yes"])) as server, pytest.raises(AwaitingAnswer, match="does that stand"):
         solve(verified(server, verify__ask="accept"))
+
+
+def test_a_verdict_of_programs_says_what_they_gave() -> None:
+    programs = ["    return 12", "    return 13", "    return 1 / 0", "    return 12"]
+
+    def reply(request: FakeRequest, index: int) -> str:
+        return programs[index] if "solution()" in request.text else "Answer: 12"
+
+    with FakeServer(reply) as server:
+        result = solve(verified(server, verify__strategy="execution(programs=4)"))
+    (gave,) = [item for item in result.decisions if item.get("rule") == "execution"]
+    assert (gave["gave"], gave["failed"]) == ("12, 13, 12", 1)
+    (verdict,) = [item for item in result.decisions if item.get("rule") == "verdict"]
+    assert (verdict["label"], round(verdict["score"], 3)) == ("accept", 0.667)
