@@ -325,3 +325,19 @@ def test_what_a_scorer_found_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     assert ran.exit_code == 0 and "rubric of c0: accepted (1.00)" in ran.stderr
     shown = cli("runs", "show", latest()["run_id"]).stdout
     assert "rubric of c0: accepted (1.00)" in shown and "criteria [" not in shown
+
+
+def test_an_attempt_that_needed_no_verdict_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter(["I cannot say.", *["The answer is \\boxed{11}."] * 3])
+
+    def reply(request: FakeRequest, index: int) -> str:
+        return "Verdict: perhaps" if "Proposed solution" in request.user else next(said)
+
+    with FakeServer(reply) as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.url)
+        ran = cli("run", "direct", "What is 7 + 5?", "--verify", 'generative(votes=1, framing="correct")')
+    assert ran.exit_code == 0 and "attempt 1: The attempt gave no answer that could be read." in ran.stderr
+    assert "attempt 4: It says the same as the attempt before." in ran.stderr
+    shown = cli("runs", "show", latest()["run_id"]).stdout
+    assert "rejected: The attempt gave no answer" in shown and "not verified: It says the same" in shown
+    assert "stopped: repeated" in shown

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phronesis.cli.plain import plain
-from phronesis.cli.verdict_tree import opinion_line, verdict_line
+from phronesis.cli.verdict_tree import opinion_line, unjudged, unjudged_line, verdict_line
 
 _QUALITY = ("quality", "quality_passes")
 _CONFIDENCE = ("outcome_confidence", "step_confidence", "confidence_passes")
@@ -28,6 +28,8 @@ def in_words(item: Mapping[str, Any]) -> str:
         return verdict_line(item)
     if "label" in item:
         return opinion_line(item)
+    if rule == "assessment" and unjudged(item):
+        return unjudged_line(item)
     shown = {name: value for name, value in item.items() if name not in ("type", "key", "rule")}
     return plain(f"{rule or item.get('key', 'decision')}: {_values(shown)}", 300)
 

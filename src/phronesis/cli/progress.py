@@ -83,6 +83,11 @@ def _decision(data: Any) -> str:
         from phronesis.cli.verdict_tree import opinion_line
 
         return opinion_line(data)
+    if data["rule"] == "assessment":
+        from phronesis.cli.verdict_tree import unjudged, unjudged_line
+
+        if unjudged(data):
+            return unjudged_line(data)
     if data["rule"] == "feedback":
         return f"told the next attempt: {plain(str(data.get('text', '')), 200)}"
     told = {name: value for name, value in data.items() if name != "rule" and value not in ({}, [], "", None)}

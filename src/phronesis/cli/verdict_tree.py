@@ -46,6 +46,16 @@ def opinion_line(item: Values) -> str:
     return f"{plain(str(item.get('rule', '')))}{of}: {said}{score}{f': {reason}' if reason else ''}"
 
 
+def unjudged(item: Values) -> bool:
+    """Whether an assessment is of an attempt that no verdict was needed for: without an answer, or verified before."""
+    return item.get("decision") == "repeated" or not item.get("of")
+
+
+def unjudged_line(item: Values) -> str:
+    """``attempt 2: It says the same as the attempt before.``"""
+    return f"attempt {item.get('round')}: {plain(str(item.get('reason', 'no answer')), _CUT)}"
+
+
 def verdicts_in(decisions: Sequence[Values]) -> list[Values]:
     """The verdicts among a task's decisions, in order."""
     return [item for item in decisions if item.get("rule") == "verdict"]
@@ -67,16 +77,15 @@ def add_verdict(place: Tree, decisions: Sequence[Values], number: int, *, full: 
             _add_verdict(place, item, full=full)
         elif item.get("rule") == "feedback" and item.get("attempt") == number and item.get("text"):
             place.add(_text("told", str(item["text"]), full=full))
-        elif item.get("rule") == "assessment" and item.get("round") == number + 1:
+        elif item.get("rule") == "assessment" and item.get("round") == number + 1 and unjudged(item):
             _add_unjudged(place, item)
 
 
 def _add_unjudged(place: Tree, item: Values) -> None:
-    """An attempt that no verdict was needed for: it has no answer, or says what was verified before."""
     reason = plain(str(item.get("reason", "no answer")), _CUT)
     if item.get("decision") == "repeated":
         place.add(Text(f"not verified: {reason}", style="yellow"))
-    elif not item.get("of"):
+    else:
         place.add(Text(f"rejected: {reason}", style="red"))
 
 
