@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 
 from phronesis.agents.prompt import load_prompt
@@ -19,6 +20,8 @@ RETURN_INSTRUCTIONS: dict[AnswerFormat, str] = {
     "latex": "It returns the answer as a number, or as a string of LaTeX.",
 }
 _STOP = ("\n```",)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+"""What ends a line of Python; ``str.splitlines`` knows more."""
 _DEFINING = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,
@@ -84,7 +87,7 @@ def _definitions(program: str) -> str:
         return program
     dropped = {number for item in statements if not isinstance(item, _DEFINING) for number in _lines(item)}
     kept = {number for item in statements if isinstance(item, _DEFINING) for number in _lines(item)}
-    lines = program.splitlines()
+    lines = _LINE_END.split(program)
     return "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped - kept).rstrip() + "\n"
 
 

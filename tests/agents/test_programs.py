@@ -44,6 +44,8 @@ def test_tests_with_made_up_values_behind_it_are_not_run(behind: str) -> None:
         "    return twice() + 1\n\nfrom functools import cache\n\n@cache\ndef twice():\n    return 20",
         "    return total + 1\n\ntotal = 10\ntotal += 10",
         "    return total; print(3)\n\ntotal = 21; print('total')",
+        "    note = '\u2028 \x0b \x1c'\n    return isqrt(441)\n\nfrom math import isqrt\nprint(1 / 0)",
+        "    return 21\r\n\r\nprint(1 / 0)\r\n",
     ],
 )
 def test_what_it_needs_stays_wherever_it_stands(reply: str) -> None:
